@@ -152,6 +152,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
 
     def _collate(self, prepared: Sequence[Any]) -> Any:
         """Pieces side by side, those of long sounds with silence behind the shorter ones."""
+        if len(prepared) == 1:
+            return dict(prepared[0])
         names = [name for name in _LONG if name in prepared[0]]
         sizes = {
             name: [max(many) for many in zip(*(one[name].shape for one in prepared), strict=True)]
@@ -162,7 +164,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
             for name, size in sizes.items():
                 short = [want - have for want, have in zip(size, one[name].shape, strict=True)]
                 one[name] = nn.functional.pad(one[name], [end for more in short[::-1] for end in (0, more)])
-        return even[0] if len(even) == 1 else side_by_side(even, self.tokenizer)
+        return side_by_side(even, self.tokenizer)
 
     def _forward(self, model_inputs: Any, return_timestamps: Any = False, **generate: Any) -> Any:
         """What the model writes about pieces side by side."""

@@ -132,7 +132,7 @@ class SequenceFeatureExtractor(Settings):
         if self.recipe.form != "log mel" or now.get("do_normalize") or now.get("dither"):
             return None
         found, samples = log_mel_of(blocks, now)
-        return BatchFeature(found, "pt"), samples
+        return BatchFeature(found), samples
 
     def _sounds(self, given: Any, rate: int | None) -> list[Any]:
         """Every sound of a call as float32 [T], at the rate of the model."""

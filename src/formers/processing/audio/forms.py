@@ -26,6 +26,7 @@ Settings = Mapping[str, Any]
 Found = dict[str, Any]
 
 _AT_ONCE = 1 << 14  # frames
+_SHEET = 1 << 17  # likewise, of features that wait for the rest of a sound
 _FLOOR = 1.192092955078125e-07  # Kaldi's: the gap between 1 and the next float32
 
 
@@ -133,24 +134,33 @@ def log_mel_of(blocks: Iterable[Array], now: Settings) -> tuple[Found, int]:
     import torch
 
     hop, half, count = now["hop_length"], now["n_fft"] // 2, _AT_ONCE // 8
-    held, at, total = np.empty(0, np.float32), 0, 0
-    parts: list[Any] = []
+    held, at, total, done = np.empty(0, np.float32), 0, 0, 0
+    sheets: list[Array] = []  # [bins, frames] each, so large that what is given back is free at once
+
+    def write(frames: int) -> None:
+        if done % _SHEET == 0:
+            sheets.append(np.empty((now["feature_size"], _SHEET), np.float32))
+        made = _log_mel(torch.from_numpy(held)[None], at, done, frames, now)[0]
+        sheets[-1][:, done % _SHEET : done % _SHEET + frames] = made
+
     for block in blocks:
         held, total = np.concatenate((held, block)), total + len(block)
-        while (done := len(parts) * count) + count <= (total - half) // hop:
-            parts.append(_log_mel(torch.from_numpy(held)[None], at, done, count, now))
-            first = max((done + count) * hop - half, 0)
+        while done + count <= (total - half) // hop:
+            write(count)
+            done += count
+            first = max(done * hop - half, 0)
             held, at = held[first - at :].copy(), first
-    frames, done = total // hop, len(parts) * count
+    frames = total // hop
     if frames > done:
-        parts.append(_log_mel(torch.from_numpy(held)[None], at, done, frames - done, now))
-    least = max(float(part.max()) for part in parts) - 8.0
+        write(frames - done)
     found, end = np.empty((1, now["feature_size"], frames), np.float32), frames
-    while parts:  # the last first, so that what was copied is given back at once
-        part = parts.pop()
-        found[:, :, end - part.shape[2] : end] = part.clamp_(min=least).add_(4.0).div_(4.0)
-        end -= part.shape[2]
-    return {"input_features": found, "attention_mask": np.ones((1, frames), np.int32)}, total
+    while sheets:
+        start = (len(sheets) - 1) * _SHEET
+        found[0, :, start:end] = sheets.pop()[:, : end - start]
+        end = start
+    made = torch.from_numpy(found)
+    made.clamp_(min=float(made.max()) - 8.0).add_(4.0).div_(4.0)
+    return {"input_features": made, "attention_mask": torch.ones(1, frames, dtype=torch.int32)}, total
 
 
 def _banks(wave: Array, now: Settings, window: str, loudness: float = 1.0) -> Any:
