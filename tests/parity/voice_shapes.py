@@ -129,3 +129,24 @@ COMPOSED: dict[str, dict[str, Any]] = {
         "decoder": _SCORES,
     },
 }
+
+_FRAMES: dict[str, Any] = {
+    **{"hidden_size": 16, "num_filters": 4, "upsampling_ratios": [4, 2], "codebook_size": 16},
+    **{"codebook_dim": 8, "vector_quantization_hidden_dimension": 8, "num_quantizers": 4},
+    **{"num_hidden_layers": 2, "intermediate_size": 20, "num_attention_heads": 2, "num_key_value_heads": 2},
+    **{"upsample_groups": 16, "sampling_rate": 16_000, "sliding_window": 10},
+}
+# of models that make codes of sounds, also of streams
+FRAMED: dict[str, dict[str, dict[str, Any]]] = {
+    "mimi": {
+        "plain": _FRAMES,
+        "replicated, two books of what is said, wide codes, shared heads, biases": {
+            **{**_FRAMES, "pad_mode": "replicate", "num_semantic_quantizers": 2, "codebook_dim": 16},
+            **{"vector_quantization_hidden_dimension": 16, "num_key_value_heads": 1, "attention_bias": True},
+            **{"num_residual_layers": 2, "upsample_groups": 4},
+        },
+        "nothing causal, stereo, shortcuts": {
+            **{**_FRAMES, "use_causal_conv": False, "audio_channels": 2, "use_conv_shortcut": True},
+        },
+    }
+}

@@ -446,6 +446,17 @@ _OTHERS["musicgen"] = {
     "audio_encoder": {"model_type": "encodec", **_OTHERS["encodec"]},
     "decoder": _OTHERS["musicgen_decoder"],
 }
+_OTHERS["mimi"] = {
+    **{
+        "hidden_size": 8,
+        "num_filters": 2,
+        "upsampling_ratios": [2, 2],
+        "codebook_size": 8,
+        "codebook_dim": 4,
+    },
+    **{"vector_quantization_hidden_dimension": 4, "num_quantizers": 3, "num_hidden_layers": 1},
+    **{"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 8, "upsample_groups": 8},
+}
 _OTHERS["vits"] = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64},
     **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
@@ -858,6 +869,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             return {"input_values": torch.randn(2, 5, config.hidden_size), **targets}
     if "codebook_idx" in names:
         return {"codebook_idx": 2, "input_ids": FULL[..., None].expand(-1, -1, 8), "attention_mask": MASK}
+    if "num_quantizers" in names:
+        return {"input_values": torch.randn(2, 1, 64)}
     if hasattr(config, "num_codebooks"):
         return {"input_ids": FULL.repeat_interleave(config.num_codebooks, 0), "attention_mask": MASK}
     if "padding_mask" in names and targets:
@@ -1184,6 +1197,7 @@ channels num_features out_feature_channels out_features out_indices stage_names
 supports_gradient_checkpointing tie_weights warnings_issued
 speaking_rate noise_scale noise_scale_duration
 apply_delay_pattern_mask build_delay_pattern_mask codec_decode freeze_audio_encoder freeze_text_encoder
+get_audio_codes_mask get_encoded_length
 from_sub_models_pretrained get_unconditional_inputs num_codebooks
 add_model_tags model_tags decode encode from_vision_text_pretrained init_adapter_layers
 forward_with_filtered_kwargs has_attentions

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 
+import formers
 from formers import load_audio
 from formers.core.notices import Notice
 from formers.processing.audio.live import live_chunks
@@ -210,3 +211,20 @@ def test_a_file_is_read_block_by_block(tmp_path: Path) -> None:
     soundfile.write(path, wave, RATE, subtype="FLOAT")
     with pytest.raises(BadSound, match="number 500000"):
         [*wave_blocks(path, RATE)]
+
+
+def test_long_sounds_are_heard_while_they_are_read() -> None:
+    """Features of blocks of any lengths are those of the whole."""
+    extractor = formers.WhisperFeatureExtractor(feature_size=8, chunk_length=1)
+    draw = np.random.default_rng(0)
+    for samples in (16_000 * 43 + 77, 2048 * 160 + 200, 2048 * 160 * 2, 4_001):
+        wave = draw.normal(size=samples).astype("f4")
+        cuts = np.sort(draw.integers(0, samples, 37))
+        found, count = extractor.of_blocks(iter(np.split(wave, cuts)))
+        given = {"sampling_rate": 16_000, "truncation": False, "padding": "longest", "return_tensors": "pt"}
+        whole = extractor(wave, return_attention_mask=True, **given)
+        assert count == samples
+        assert set(found) == set(whole)
+        np.testing.assert_allclose(found["input_features"], whole["input_features"], atol=1e-5)
+        assert found["attention_mask"].equal(whole["attention_mask"])
+    assert formers.WhisperFeatureExtractor(dither=0.1).of_blocks(iter([])) is None

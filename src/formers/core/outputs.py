@@ -135,15 +135,6 @@ class CodesOutput(ModelOutput):
 
 
 @dataclasses.dataclass
-class UnconditionalInput(ModelOutput):
-    """What stands for no text, [B, 1, E], a mask [B, 1] that hides it, and no guidance."""
-
-    encoder_outputs: tuple[Tensor, ...] | None = None
-    attention_mask: Tensor | None = None
-    guidance_scale: float | None = None
-
-
-@dataclasses.dataclass
 class SoundOutput(ModelOutput):
     """A sound, [B, channels, samples]."""
 

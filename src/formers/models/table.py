@@ -141,6 +141,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "maskformer-swin": ("maskformer_swin", "MaskFormerSwin"),
     "mbart": ("mbart", "MBart"),
     "megatron-bert": ("megatron_bert", "MegatronBert"),
+    "mimi": ("mimi", "Mimi"),
     "minicpm3": ("minicpm3", "MiniCPM3"),
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),

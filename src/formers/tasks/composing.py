@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.music import Music
-from formers.core.outputs import ModelOutput, Seq2SeqTaskOutput, UnconditionalInput
+from formers.core.outputs import ModelOutput, Seq2SeqTaskOutput
+from formers.core.sound_outputs import UnconditionalInput
 from formers.generation import settle
 from formers.generation.delays import go_on
 from formers.generation.mixin import GenerationMixin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,27 +22,65 @@ class PaddedConv(nn.Module):
     row_wise = True
 
     def __init__(
-        self, s: Codec, read: int, made: int, kernel: int, stride: int = 1, dilation: int = 1
+        self,
+        s: Codec,
+        read: int,
+        made: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = True,
+        padding: str | None = None,
     ) -> None:
         super().__init__()
         self.spec, self.stride, self.reach = s, stride, (kernel - 1) * dilation + 1
+        self.padding = padding or s.padding
         if s.norm == "weights":
             self.conv: nn.Module = NormedConv1d(read, made, kernel, dilation, stride=stride)
         else:
-            plain = nn.Conv1d(read, made, kernel, stride, dilation=dilation)
+            plain = nn.Conv1d(read, made, kernel, stride, dilation=dilation, bias=bias)
             self.conv = spread_by_fan_in(plain, read * kernel)
+        if s.norm == "sounds":
             self.norm = nn.GroupNorm(1, made)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[B, C, T] -> [B, C', ceil(T / stride)]."""
-        length, before = hidden_states.shape[-1], self.reach - self.stride
-        places = -(-(length - self.reach + before) // self.stride)  # but for the first
-        more = places * self.stride + self.reach - before - length
-        behind = 0 if self.spec.causal else before // 2
-        x = padded(hidden_states, before - behind, behind + more, self.spec.padding)
-        x = self.conv(x)
-        found: Tensor = x if self.spec.norm == "weights" else self.norm(x)
-        return found
+    def forward(self, hidden_states: Tensor, before: Before | None = None) -> Tensor:
+        """[B, C, T] -> [B, C', ceil(T / stride)]; of a stream what came before is read too."""
+        if before is not None:
+            found: Tensor = self.conv(before.joined(self, hidden_states))
+            return self.norm(found) if self.spec.norm == "sounds" else found
+        length, around = hidden_states.shape[-1], self.reach - self.stride
+        places = -(-(length - self.reach + around) // self.stride)  # but for the first
+        more = places * self.stride + self.reach - around - length
+        behind = 0 if self.spec.causal else around // 2
+        x = padded(hidden_states, around - behind, behind + more, self.padding)
+        found = self.conv(x)
+        return self.norm(found) if self.spec.norm == "sounds" else found
+
+
+class Before:
+    """What convolutions read last of a stream: of each as many places as it reaches back."""
+
+    def __init__(self) -> None:
+        self._held: dict[nn.Module, Tensor] = {}
+
+    def joined(self, conv: PaddedConv, x: Tensor) -> Tensor:
+        """[B, C, T] behind what that convolution read before; at the beginning of a stream its padding.
+
+        Raises:
+            ValueError: for convolutions that read what comes later, and padding that is not known yet.
+        """
+        if not conv.spec.causal or conv.padding == "reflect":
+            raise ValueError(
+                "a sound is read as a stream by causal convolutions whose padding is constant or replicated: "
+                "set use_causal_conv and pad_mode in the config, or leave use_streaming out"
+            )
+        count, held = conv.reach - conv.stride, self._held.get(conv)
+        if held is None:
+            first = x[..., :1] if conv.padding == "replicate" else torch.zeros_like(x[..., :1])
+            held = first.expand(-1, -1, count)
+        both = torch.cat((held, x), dim=-1)
+        self._held[conv] = both[..., both.shape[-1] - count :]
+        return both
 
 
 def padded(x: Tensor, before: int, behind: int, mode: str) -> Tensor:
@@ -58,19 +97,30 @@ class TurnedConv(nn.Module):
 
     row_wise = True
 
-    def __init__(self, s: Codec, read: int, made: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self,
+        s: Codec,
+        read: int,
+        made: int,
+        kernel: int,
+        stride: int,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         self.spec, self.over = s, kernel - stride
         if s.norm == "weights":
             self.conv: nn.Module = NormedTurned1d(read, made, kernel, stride)
         else:
-            self.conv = spread_by_fan_in(nn.ConvTranspose1d(read, made, kernel, stride), read * kernel)
+            plain = nn.ConvTranspose1d(read, made, kernel, stride, groups=groups, bias=bias)
+            self.conv = spread_by_fan_in(plain, read * kernel // groups)
+        if s.norm == "sounds":
             self.norm = nn.GroupNorm(1, made)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, C, T] -> [B, C', stride * T]."""
         x: Tensor = self.conv(hidden_states)
-        x = x if self.spec.norm == "weights" else self.norm(x)
+        x = self.norm(x) if self.spec.norm == "sounds" else x
         behind = math.ceil(self.over * self.spec.trim) if self.spec.causal else self.over // 2
         return x[..., self.over - behind : x.shape[-1] - behind]
 
@@ -103,13 +153,10 @@ class Unit(nn.Module):
         self.block = nn.ModuleList([nn.ELU(), far, nn.ELU(), PaddedConv(s, inner, width, 1)])
         self.shortcut = PaddedConv(s, width, width, 1) if s.shortcut else nn.Identity()
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor, before: Before | None = None) -> Tensor:
         """[B, C, T] -> [B, C, T]."""
-        x = hidden_states
-        for part in self.block:
-            x = part(x)
-        found: Tensor = self.shortcut(hidden_states) + x
-        return found
+        x = _through(self.block, hidden_states, before)
+        return _through([self.shortcut], hidden_states, before) + x
 
 
 class Chain(nn.Module):
@@ -121,12 +168,16 @@ class Chain(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(parts)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor, before: Before | None = None) -> Tensor:
         """[B, C, T] -> [B, C', T']."""
-        x = hidden_states
-        for part in self.layers:
-            x = part(x)
-        return x
+        return _through(self.layers, hidden_states, before)
+
+
+def _through(parts: Iterable[nn.Module], x: Tensor, before: Before | None) -> Tensor:
+    """Parts in turn; convolutions of a stream read what came before."""
+    for part in parts:
+        x = part(x, before) if before is not None and isinstance(part, (PaddedConv, Unit)) else part(x)
+    return x
 
 
 def units(s: Codec, width: int) -> list[nn.Module]:
@@ -141,13 +192,15 @@ def down(s: Codec) -> Chain:
     for ratio in reversed(s.ratios):
         parts += [*units(s, width), nn.ELU(), PaddedConv(s, width, 2 * width, 2 * ratio, ratio)]
         width *= 2
-    return Chain([*parts, Recurrent(s, width), nn.ELU(), PaddedConv(s, width, s.width, s.last_kernel)])
+    between = [Recurrent(s, width)] if s.recurrent else []
+    return Chain([*parts, *between, nn.ELU(), PaddedConv(s, width, s.width, s.last_kernel)])
 
 
 def up(s: Codec) -> Chain:
     """Vectors to sounds."""
     width = s.filters * 2 ** len(s.ratios)
-    parts: list[nn.Module] = [PaddedConv(s, s.width, width, s.kernel), Recurrent(s, width)]
+    parts: list[nn.Module] = [PaddedConv(s, s.width, width, s.kernel)]
+    parts += [Recurrent(s, width)] if s.recurrent else []
     for ratio in s.ratios:
         parts += [nn.ELU(), TurnedConv(s, width, width // 2, 2 * ratio, ratio), *units(s, width // 2)]
         width //= 2

@@ -19,8 +19,8 @@ class Codec:
         units: how many stand before each step; `growth` of the dilation from one to the next.
         narrows: the share of channels within a unit.
         shortcut: a convolution stands in a unit's sum.
-        recurrent: layers of the LSTM between.
-        norm: of kernels ("weights"), or of what they make over all channels and times ("sounds").
+        recurrent: layers of the LSTM between; 0 for none.
+        norm: of kernels ("weights"), or of what they make over all channels and times ("sounds"), or "none".
         causal: nothing reads what comes later; else padding stands on both sides.
         padding: "reflect", "constant" or "replicate".
         trim: the share of what a step up makes too long that is cut behind; the rest before.
@@ -40,7 +40,7 @@ class Codec:
     narrows: int
     shortcut: bool
     recurrent: int
-    norm: Literal["weights", "sounds"]
+    norm: Literal["weights", "sounds", "none"]
     causal: bool
     padding: str
     trim: float
@@ -100,3 +100,55 @@ class SnakeCodec:
     def last_width(self) -> int:
         """Of the vectors."""
         return self.width
+
+
+@dataclass(frozen=True)
+class FramedCodec:
+    """Convolutions, layers of attention between them and codes (Défossez et al. 2024, arXiv:2410.00037).
+
+    Attributes:
+        waves: the convolutions, without an LSTM; its `books` and `size` are those of all codes.
+        stride: places of the layers that become one.
+        groups: of channels that do not mix where one becomes so many again.
+        first: books that say what is said; the others begin again with what is to be coded.
+        narrow: width of the vectors that become codes.
+    """
+
+    waves: Codec
+    stride: int
+    groups: int
+    first: int
+    narrow: int
+    reads: ClassVar[str] = "input_values"
+    attention: ClassVar[None] = None
+    causal: ClassVar[bool] = False
+    decoder: ClassVar[bool] = False
+    layer_classes: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ("Conv", "Attention", "Codebooks")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first < self.waves.books:
+            raise ValueError(
+                f"of {self.waves.books} books some, but not all, say what is said "
+                f"(num_semantic_quantizers), not {self.first}"
+            )
+
+    @property
+    def last_width(self) -> int:
+        """Of the vectors."""
+        return self.waves.width
+
+    @property
+    def channels(self) -> int:
+        """Of the sound."""
+        return self.waves.channels
+
+    @property
+    def books(self) -> int:
+        """How many there are."""
+        return self.waves.books
+
+    @property
+    def size(self) -> int:
+        """Codes of a book."""
+        return self.waves.size

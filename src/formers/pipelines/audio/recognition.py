@@ -12,7 +12,7 @@ from torch import nn
 from formers.pipelines.audio.transcripts import DECODINGS
 from formers.pipelines.frame import ChunkPipeline, number, side_by_side
 from formers.processing.audio.rates import Wave, checked_rate
-from formers.processing.audio.reading import as_wave, wave_blocks
+from formers.processing.audio.reading import wave_blocks
 
 _TOGETHER = 8  # pieces whose features are computed at once
 _OF_A_SOUND = ("array", "raw", "path", "bytes", "sampling_rate", "stride")
@@ -135,9 +135,9 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
             ratio = rate / checked_rate(inputs.get("sampling_rate") or rate)
             stride = [round(one * ratio) for one in _both_sides("stride", inputs.get("stride") or 0)]
         if not chunk_length_s:
-            wave = as_wave(inputs, rate, timeout=timeout)
-            _check_strides(len(wave), *stride)
-            yield from self._decoding.prepared([wave], [(len(wave), *stride)], more)
+            heard, samples = self._decoding.heard(wave_blocks(inputs, rate, timeout=timeout))
+            _check_strides(samples, *stride)
+            yield from self._decoding.prepared([heard], [(samples, *stride)], more)
             return
         step = self._decoding.align
         sides = stride_length_s if stride_length_s is not None else chunk_length_s / 6
@@ -152,6 +152,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
 
     def _collate(self, prepared: Sequence[Any]) -> Any:
         """Pieces side by side, those of long sounds with silence behind the shorter ones."""
+        if len(prepared) == 1:
+            return dict(prepared[0])
         names = [name for name in _LONG if name in prepared[0]]
         sizes = {
             name: [max(many) for many in zip(*(one[name].shape for one in prepared), strict=True)]
@@ -162,7 +164,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
             for name, size in sizes.items():
                 short = [want - have for want, have in zip(size, one[name].shape, strict=True)]
                 one[name] = nn.functional.pad(one[name], [end for more in short[::-1] for end in (0, more)])
-        return even[0] if len(even) == 1 else side_by_side(even, self.tokenizer)
+        return side_by_side(even, self.tokenizer)
 
     def _forward(self, model_inputs: Any, return_timestamps: Any = False, **generate: Any) -> Any:
         """What the model writes about pieces side by side."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from formers.assemblies.heard import rows_of
+from formers.processing.audio.reading import gathered
 from formers.tokenization.spoken import overlapping, spoken
+
+_LONG = 4  # windows, from which on a sound is heard while it is read
 
 
 class Decoding:
@@ -44,6 +48,11 @@ class Decoding:
     def check_language(self) -> None:
         """Refuse languages that the model cannot tell."""
         raise ValueError(f"{type(self.pipe.model).__name__} tells no language: leave return_language out")
+
+    def heard(self, blocks: Iterator[Any]) -> tuple[Any, int]:
+        """A whole sound that comes in blocks, as `prepared` takes it, and its samples."""
+        wave = gathered([*blocks])
+        return wave, len(wave)
 
     def prepared(
         self, waves: list[Any], strides: list[Any], more: Mapping[str, Any]
@@ -135,6 +144,22 @@ class TimedTokens(Tokens):
 
     def check_language(self) -> None:
         """It tells them."""
+
+    def heard(self, blocks: Iterator[Any]) -> tuple[Any, int]:
+        """Features of a long one, so that hours of it are never there as a wave."""
+        extractor, first = self.pipe.feature_extractor, list[Any]()
+        for block in blocks:
+            first.append(block)
+            if sum(map(len, first)) > _LONG * extractor.n_samples and hasattr(extractor, "of_blocks"):
+                found = extractor.of_blocks(chain(first, blocks))
+                if found is not None:
+                    made: tuple[Any, int] = found
+                    return made
+        wave = gathered(first)
+        return wave, len(wave)
+
+    def _features(self, waves: list[Any]) -> Any:
+        return waves[0] if isinstance(waves[0], Mapping) else super()._features(waves)
 
     def _lengths(self, waves: list[Any]) -> dict[str, Any]:
         longer = any(len(wave) > self.pipe.feature_extractor.n_samples for wave in waves)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from formers.core.notices import notice, refuse_unknown
-from formers.processing.audio.forms import FORMS
+from formers.processing.audio.forms import FORMS, log_mel_of
 from formers.processing.audio.padding import Lengths, padded
 from formers.processing.audio.reading import BadSound, as_wave
 from formers.processing.audio.recipes import SoundRecipe
@@ -122,6 +122,17 @@ class SequenceFeatureExtractor(Settings):
         if not now["return_attention_mask"]:
             made.pop("attention_mask", None)
         return BatchFeature(made, tensors)
+
+    def of_blocks(self, blocks: Iterable[Any]) -> tuple[BatchFeature, int] | None:
+        """Features of a long sound that comes in blocks [t] at the model's rate, tensors; and its samples.
+
+        None where the model reads a form that is made of whole sounds.
+        """
+        now = {name: getattr(self, name) for name in (*self.recipe.settings, *self._names)}
+        if self.recipe.form != "log mel" or now.get("do_normalize") or now.get("dither"):
+            return None
+        found, samples = log_mel_of(blocks, now)
+        return BatchFeature(found), samples
 
     def _sounds(self, given: Any, rate: int | None) -> list[Any]:
         """Every sound of a call as float32 [T], at the rate of the model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ Settings = Mapping[str, Any]
 Found = dict[str, Any]
 
 _AT_ONCE = 1 << 14  # frames
+_SHEET = 1 << 17  # likewise, of features that wait for the rest of a sound
 _FLOOR = 1.192092955078125e-07  # Kaldi's: the gap between 1 and the next float32
 
 
@@ -96,25 +97,70 @@ def log_mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     whole = torch.from_numpy(rows[0][None] if len(rows) == 1 else np.stack(rows)).to(device)
     if now["dither"]:
         whole = whole + now["dither"] * torch.randn_like(whole)
-    window = torch.hann_window(size, device=device)
-    filters = _slaney(1 + size // 2, now["feature_size"], now["sampling_rate"]).to(device)
-    frames, half = lengths.pop() // hop, size // 2
+    frames = lengths.pop() // hop
     made = torch.empty(len(whole), now["feature_size"], frames, device=device)
     for first in range(0, frames, _AT_ONCE):  # a sound of hours is never there a second time
         count = min(_AT_ONCE, frames - first)
-        start, end = first * hop - half, (first + count - 1) * hop + size - half
-        part = whole[:, max(start, 0) : end]
-        edges = max(-start, 0), max(end - whole.shape[1], 0)
-        if any(edges):
-            part = torch.nn.functional.pad(part[:, None], edges, mode="reflect")[:, 0]
-        block = magnitudes(part, window, hop, filters=filters, frames=count)
-        made[:, :, first : first + count] = block.clamp_(min=1e-10).log10_().transpose(1, 2)
+        made[:, :, first : first + count] = _log_mel(whole, 0, first, count, now)
     torch.maximum(made, made.amax((1, 2), keepdim=True) - 8.0, out=made)
     found = made.add_(4.0).div_(4.0).cpu().numpy()
     return {
         "input_features": found,
         "attention_mask": [mask[::hop][: found.shape[2]].copy() for mask in masks],
     }
+
+
+def _log_mel(held: Any, at: int, first: int, count: int, now: Settings) -> Any:
+    """log10 of mel bins of some frames, [B, bins, count], of samples [B, t] whose first is the one `at`.
+
+    What is missing at the ends is reflected.
+    """
+    import torch
+
+    hop, size = now["hop_length"], now["n_fft"]
+    window = torch.hann_window(size, device=held.device)
+    filters = _slaney(1 + size // 2, now["feature_size"], now["sampling_rate"]).to(held.device)
+    start, end = first * hop - size // 2, (first + count - 1) * hop + size - size // 2
+    part = held[:, max(start, 0) - at : end - at]
+    edges = max(-start, 0), max(end - at - held.shape[1], 0)
+    if any(edges):
+        part = torch.nn.functional.pad(part[:, None], edges, mode="reflect")[:, 0]
+    block = magnitudes(part, window, hop, filters=filters, frames=count)
+    return block.clamp_(min=1e-10).log10_().transpose(1, 2)
+
+
+def log_mel_of(blocks: Iterable[Array], now: Settings) -> tuple[Found, int]:
+    """As `log_mel` of a long sound that comes in blocks and is never there as a whole; and its samples."""
+    import torch
+
+    hop, half, count = now["hop_length"], now["n_fft"] // 2, _AT_ONCE // 8
+    held, at, total, done = np.empty(0, np.float32), 0, 0, 0
+    sheets: list[Array] = []  # [bins, frames] each, so large that what is given back is free at once
+
+    def write(frames: int) -> None:
+        if done % _SHEET == 0:
+            sheets.append(np.empty((now["feature_size"], _SHEET), np.float32))
+        made = _log_mel(torch.from_numpy(held)[None], at, done, frames, now)[0]
+        sheets[-1][:, done % _SHEET : done % _SHEET + frames] = made
+
+    for block in blocks:
+        held, total = np.concatenate((held, block)), total + len(block)
+        while done + count <= (total - half) // hop:
+            write(count)
+            done += count
+            first = max(done * hop - half, 0)
+            held, at = held[first - at :].copy(), first
+    frames = total // hop
+    if frames > done:
+        write(frames - done)
+    found, end = np.empty((1, now["feature_size"], frames), np.float32), frames
+    while sheets:
+        start = (len(sheets) - 1) * _SHEET
+        found[0, :, start:end] = sheets.pop()[:, : end - start]
+        end = start
+    made = torch.from_numpy(found)
+    made.clamp_(min=float(made.max()) - 8.0).add_(4.0).div_(4.0)
+    return {"input_features": made, "attention_mask": torch.ones(1, frames, dtype=torch.int32)}, total
 
 
 def _banks(wave: Array, now: Settings, window: str, loudness: float = 1.0) -> Any:

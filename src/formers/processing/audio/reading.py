@@ -73,7 +73,7 @@ def as_wave(
         return _checked(resampled(mono(samples.data, name), checked_rate(samples.sample_rate), wanted), name)
     if isinstance(sound, np.ndarray) or hasattr(sound, "cpu"):
         return _checked(mono(sound, name), name)
-    return _gathered([*wave_blocks(sound, wanted, name, timeout, backend)])
+    return gathered([*wave_blocks(sound, wanted, name, timeout, backend)])
 
 
 def wave_blocks(
@@ -96,8 +96,10 @@ def wave_blocks(
         raise BadSound(f"{name} holds no samples")
 
 
-def _gathered(parts: list[Wave]) -> Wave:
+def gathered(parts: list[Wave]) -> Wave:
     """Blocks as one wave, the last first, so that what was copied is given back at once."""
+    if len(parts) == 1:
+        return parts[0]
     found = np.empty(sum(map(len, parts)), np.float32)
     end = len(found)
     while parts:

@@ -106,7 +106,7 @@ RECIPES: dict[str, SoundRecipe] = {
         call={"padding": True, "truncation": False},
         channels=True,
         fits=True,
-        model_types=("encodec",),
+        model_types=("encodec", "mimi"),
     ),
     "Parakeet": SoundRecipe(
         _numbers(80, True, hop_length=160, n_fft=512, win_length=400, preemphasis=0.97),
