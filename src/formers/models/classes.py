@@ -140,6 +140,14 @@ def text_encoder_class(config: Any) -> type[PreTrainedModel]:
     return _for(config, "AutoModelForTextEncoding") or base_class(config)
 
 
+def may_give_rows(config: Any) -> bool:
+    """Whether the class that gives maps for such a config may give rows of tokens in their place.
+
+    Those that may have a field that says which, `reshape_hidden_states`.
+    """
+    return hasattr(config, "reshape_hidden_states")
+
+
 def predictor_class(config: Any) -> type[PreTrainedModel]:
     """The class that predicts next tokens for a config, of whatever family it is.
 

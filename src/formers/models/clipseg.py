@@ -30,9 +30,10 @@ class CLIPSegVisionConfig(clip_towers.CLIPVisionConfig):
 
 
 class CLIPSegConfig(clip.CLIPConfig):
-    """Configuration of CLIPSeg. `decoder_hidden_act` and `decoder_attention_dropout` change nothing.
+    """Configuration of CLIPSeg.
 
-    Checkpoints were trained with ReLU and the image tower's dropout, whatever those say.
+    Decoders were trained with ReLU and without a dropout of their own, though files say `quick_gelu`: other
+    values of `decoder_hidden_act` and `decoder_attention_dropout` would change nothing, and are refused.
     """
 
     model_type = "clipseg"
@@ -40,6 +41,7 @@ class CLIPSegConfig(clip.CLIPConfig):
         "text_config": CLIPSegTextConfig,
         "vision_config": CLIPSegVisionConfig,
     }
+    _available = {"decoder_attention_dropout": (0.0,), "decoder_hidden_act": ("quick_gelu", "relu")}
     extract_layers: list[int] = [3, 6, 9]
     reduce_dim: int = 64
     decoder_num_attention_heads: int = 4

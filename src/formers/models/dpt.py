@@ -10,7 +10,7 @@ from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models import vit
-from formers.models.classes import backbone_of, base_class, map_widths
+from formers.models.classes import backbone_of, base_class, map_widths, may_give_rows
 from formers.models.registry import config_class, register
 from formers.nn import spec
 from formers.nn.spec import fusion, nets, several
@@ -136,7 +136,7 @@ def whole_neck(c: Any, eps: float = 1e-5, beside: bool = False) -> nets.Node:
     read, widths = getattr(c.backbone_config, "hidden_size", None) or c.hidden_size, c.neck_hidden_sizes
     norms, kept = bool(c.use_batch_norm_in_fusion_residual), 2 if getattr(c, "is_hybrid", False) else 0
     stage = fusion.stage(read, widths, c.reassemble_factors, c.hidden_act, c.readout_type, kept)
-    maps = getattr(c.backbone_config, "model_type", "") == "swinv2"
+    maps = c.backbone_config is not None and not kept and not may_give_rows(c.backbone_config)
     wide, bias = c.fusion_hidden_size, c.use_bias_in_fusion_residual
     layer = fusion.residual(wide, not norms if bias is None else bias, norms, eps)
     return fusion.neck(widths, wide, None if maps else stage, fusion.fused(wide, len(widths), layer), beside)

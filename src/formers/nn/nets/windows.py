@@ -85,6 +85,13 @@ def _apply(node: Any, role: str, x: Tensor, way: Way, act: str | None = None) ->
     return project(found, x.reshape(-1, x.shape[-1]), act, False).view(*x.shape[:-1], -1)
 
 
+def _unit(x: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Vectors of length one, or of `factor`, [.., D]."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(1e-12)
+    found: Tensor = x / length if factor is None else x * (factor / length)
+    return found
+
+
 class WindowMixing(Group):
     """What the places of a window make of each other, with a learned bias for every distance."""
 
@@ -93,27 +100,28 @@ class WindowMixing(Group):
         way = way or _square(x)
         s, heads = wiring(self).facts["spec"], wiring(self).facts["heads"]
         count, places, wide = x.shape
-        q, k, v = (
-            _apply(self, role, x, way).view(count, places, heads, -1).transpose(1, 2) for role in "qkv"
-        )
+        q, k, v = (_apply(self, role, x, way).view(count, places, heads, -1) for role in "qkv")
         bias = self._bias(s.window, isqrt(places), way, x)  # [H, n, n]
         added = bias[None]
         scale: Any = (wide // heads) ** -0.5
+        written = way.eager or way.watched
         if has(self, "sharpness"):
-            q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
             scale = leaf(self, "sharpness").clamp(max=_SHARPEST).exp()  # [H, 1, 1]
+            factor = None if written else scale.view(-1, 1)  # one product for length and sharpness
+            q, k, scale = _unit(q, factor), _unit(k), scale if written else 1.0
+        q, k, v = (one.transpose(1, 2) for one in (q, k, v))
         if mask is not None:
-            added = (bias + mask[:, None]).repeat(count // mask.shape[0], 1, 1, 1)  # [B * w, H, n, n]
+            added = bias + mask[:, None]  # [B * w, H, n, n]
+            again = count // mask.shape[0]
+            added = added.repeat(again, 1, 1, 1) if again > 1 else added
         weights = None
-        if way.eager or way.watched:
+        if written:
             scores = q @ k.transpose(2, 3) * scale + added
             weights = leaf(self, "weights_dropout")(scores.softmax(-1, dtype=torch.float32).to(q.dtype))
             mixed = weights @ v
         else:
             dropping = leaf(self, "weights_dropout")
             rate = dropping.p if dropping.training else 0.0
-            if isinstance(scale, Tensor):
-                q, scale = q * scale, 1.0
             mixed = F.scaled_dot_product_attention(q, k, v, added.to(q.dtype), rate, scale=scale)
         return mixed.transpose(1, 2).reshape(count, places, wide), weights
 
@@ -206,14 +214,22 @@ class WindowLayer(Group):
         down, right = -high % side, -wide % side
         y = F.pad(y, (0, 0, 0, right, 0, down)) if down or right else y
         tall, broad = high + down, wide + right
-        y = y.roll((-shift, -shift), (1, 2)) if shift else y
         mask = None
         if shift:
             hidden = 2 * _HIDDEN if s.scaled else _HIDDEN  # published twice
             mask = way.once((tall, broad, side, shift), lambda: _mask(tall, broad, side, shift, y) * hidden)
-        y, weights = leaf(self, "attention")(cut(y, side).flatten(1, 2), mask, way)
-        y = joined(y.unflatten(1, (side, side)), tall, broad)
-        y = y.roll((shift, shift), (1, 2)) if shift else y
+        if shift and not torch.is_grad_enabled():  # moved and cut at once, where no gradient goes back
+            order, back = way.once(
+                ("order", tall, broad, side, shift), lambda: _order(tall, broad, side, shift, y)
+            )
+            rows = y.reshape(batch, tall * broad, width).index_select(1, order).view(-1, side * side, width)
+            y, weights = leaf(self, "attention")(rows, mask, way)
+            y = y.reshape(batch, tall * broad, width).index_select(1, back).view(batch, tall, broad, width)
+        else:
+            y = y.roll((-shift, -shift), (1, 2)) if shift else y
+            y, weights = leaf(self, "attention")(cut(y, side).flatten(1, 2), mask, way)
+            y = joined(y.unflatten(1, (side, side)), tall, broad)
+            y = y.roll((shift, shift), (1, 2)) if shift else y
         y = y[:, :high, :wide].reshape(batch, high * wide, width)
         if s.scaled:
             x = x + leaf(self, "drop_path")(leaf(self, "attention_norm")(y))
@@ -221,6 +237,13 @@ class WindowLayer(Group):
             return x + leaf(self, "drop_path")(y), weights
         x = x + leaf(self, "drop_path")(y)
         return x + leaf(self, "down")(leaf(self, "up")(leaf(self, "feedforward_norm")(x), way), way), weights
+
+
+def _order(high: int, wide: int, side: int, shift: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Which place stands where when windows of a moved grid lie end to end [H * W], and the way back."""
+    places = torch.arange(high * wide, device=x.device).view(1, high, wide, 1)
+    order = cut(places.roll((-shift, -shift), (1, 2)), side).flatten()
+    return order, order.argsort()
 
 
 def _mask(high: int, wide: int, side: int, shift: int, x: Tensor) -> Tensor:
