@@ -120,6 +120,8 @@ def test_the_pipeline_writes_what_the_reference_writes(tmp_path: Path) -> None:
     expected = [read.decode(theirs.generate(**read(one))[0]) for one in (SOUND, SOUND[:7000])]
     assert [one["text"] for one in made] == expected
     assert all(expected)
+    with pytest.raises(ValueError, match="ParakeetTokenizer tells no times of what it reads"):
+        formers.pipeline("automatic-speech-recognition", model=str(tmp_path))(SOUND, return_timestamps="word")
 
 
 def test_what_cannot_be_heard_or_read_is_said(tmp_path: Path) -> None:

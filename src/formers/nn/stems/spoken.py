@@ -63,7 +63,7 @@ class PlacedWaveStem(WaveStem):
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, samples] -> [B, T, E]; flat rows where nobody looks."""
         s: spec.PlacedWaves = self.spec
-        x = leaf(node, "features_projection")(self._features(node, given))
+        x = leaf(node, "features_projection")(self._features(node, given, pass_.watched))
         x = self._hidden(node, x, given.get("mask_time_indices"), pass_)
         x = x + leaf(node, "near")(x)  # which reads what padding became, as models were trained
         places = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2]) + s.padding_idx + 1

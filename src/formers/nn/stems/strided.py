@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
 from formers.nn.dropout import drop
-from formers.nn.layout import Layout
 from formers.nn.passing import Pass
 from formers.nn.spec import Paths
-from formers.nn.stems.base import Stem, want
-from formers.nn.stems.thinned import frames_in, rows_of_frames
+from formers.nn.stems.base import want
+from formers.nn.stems.thinned import SpectrumStem
 from formers.nn.tree import Block, leaf, place
 
 
@@ -49,35 +48,15 @@ class Striding(nn.Module):
         return found
 
 
-class StridedStem(Stem):
+class StridedStem(SpectrumStem):
     """See `spec.Strided`."""
 
     reads_mask = True
-    inputs: ClassVar = {
-        "input_features": "[B, frames, bins], floating: the spectrum of a sound, as long as it is.",
-        "attention_mask": "[B, frames], 1 at real frames.",
-    }
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the module."""
         want(names, "strided")
         place(owner, "strided", str(names["strided"]), Striding(self.spec))
-
-    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
-        """B, and the rows that the frames make."""
-        s: spec.Strided = self.spec
-        frames = frames_in(given, s.bins)
-        return int(frames.shape[0]), int(s.rows(frames.shape[1]))
-
-    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
-        """Which rows real frames make, [B, T]."""
-        return rows_of_frames(mask, given, self.spec.rows)
-
-    def positions(
-        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
-    ) -> Tensor:
-        """Columns."""
-        return torch.arange(layout.length, device=given["input_features"].device)[None]
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, frames, bins] -> [B, T, E]; flat rows where nobody looks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -42,52 +42,52 @@ class Thinning(nn.Module):
         return x.transpose(1, 2)
 
 
-def frames_in(given: Mapping[str, Any], bins: int) -> Tensor:
-    """Spectra of any length, [B, frames, bins].
-
-    Raises:
-        TypeError: for what is no floating tensor.
-        ValueError: for a tensor of another shape.
-    """
-    frames = given.get("input_features")
-    if not isinstance(frames, Tensor) or not frames.is_floating_point():
-        raise TypeError(
-            f"the model reads input_features as a floating tensor [B, frames, {bins}], not "
-            f"{getattr(frames, 'dtype', type(frames).__name__)}: a feature extractor makes it from sounds"
-        )
-    if frames.dim() != 3 or frames.shape[2] != bins or not frames.shape[1]:
-        raise ValueError(f"input_features must have shape [B, frames, {bins}], not {list(frames.shape)}")
-    return frames
-
-
-def rows_of_frames(mask: Any, given: Mapping[str, Any] | None, rows: Callable[[Any], Any]) -> Any:
-    """Which rows real frames make, [B, T], of a mask over frames; None where there is none.
-
-    Raises:
-        ValueError: for a mask that does not fit.
-    """
-    if mask is None:
-        return None
-    frames = None if given is None else given.get("input_features")
-    if (
-        not isinstance(mask, Tensor)
-        or mask.dim() != 2
-        or (frames is not None and mask.shape != frames.shape[:2])
-    ):
-        shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(f"attention_mask must have an entry for every frame, [B, frames], but has {shape}")
-    places = torch.arange(rows(mask.shape[1]), device=mask.device)
-    found: Tensor = places < rows(mask.long().sum(1))[:, None]
-    return found
-
-
-class ThinnedStem(Stem):
-    """See `spec.Thinned`."""
+class SpectrumStem(Stem):
+    """What stems of spectra of any length share: frames [B, frames, bins], of which rows are made."""
 
     inputs: ClassVar = {
         "input_features": "[B, frames, bins], floating: the spectrum of a sound, as long as it is.",
         "attention_mask": "[B, frames], 1 at real frames.",
     }
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B, and the rows that the frames make."""
+        frames, bins = given.get("input_features"), self.spec.bins
+        if not isinstance(frames, Tensor) or not frames.is_floating_point():
+            raise TypeError(
+                f"the model reads input_features as a floating tensor [B, frames, {bins}], not "
+                f"{getattr(frames, 'dtype', type(frames).__name__)}: a feature extractor makes it from sounds"
+            )
+        if frames.dim() != 3 or frames.shape[2] != bins or not frames.shape[1]:
+            raise ValueError(f"input_features must have shape [B, frames, {bins}], not {list(frames.shape)}")
+        return size(frames.shape[0]), size(self.spec.rows(frames.shape[1]))
+
+    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
+        """Which rows real frames make, [B, T]."""
+        if mask is None:
+            return None
+        frames = None if given is None else given.get("input_features")
+        if (
+            not isinstance(mask, Tensor)
+            or mask.dim() != 2
+            or (frames is not None and mask.shape != frames.shape[:2])
+        ):
+            shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise ValueError(
+                f"attention_mask must have an entry for every frame, [B, frames], but has {shape}"
+            )
+        rows = torch.arange(self.spec.rows(mask.shape[1]), device=mask.device)
+        return rows < self.spec.rows(mask.long().sum(1))[:, None]
+
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
+        """Columns: what is added is computed by the stem, or the layers."""
+        return torch.arange(layout.length, device=given["input_features"].device)[None]
+
+
+class ThinnedStem(SpectrumStem):
+    """See `spec.Thinned`."""
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the convolutions and the positions."""
@@ -95,22 +95,6 @@ class ThinnedStem(Stem):
         want(names, "thinning", "position")
         place(owner, "thinning", str(names["thinning"]), Thinning(s))
         place(owner, "position", str(names["position"]), ComputedSinusoids(s.width, True, s.padding_idx))
-
-    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
-        """B, and the rows that the frames make."""
-        s: spec.Thinned = self.spec
-        frames = frames_in(given, s.bins)
-        return size(frames.shape[0]), size(s.rows(frames.shape[1]))
-
-    def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
-        """Which rows real frames make, [B, T]."""
-        return rows_of_frames(mask, given, self.spec.rows)
-
-    def positions(
-        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
-    ) -> Tensor:
-        """Columns: what is added is computed here."""
-        return torch.arange(layout.length, device=given["input_features"].device)[None]
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, frames, bins] -> [B, T, E]; flat rows where nobody looks."""

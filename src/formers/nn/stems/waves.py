@@ -19,6 +19,7 @@ from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
 from formers.nn.stems.frames import chosen_spans
+from formers.nn.stems.wave_rows import read_rows, reads_rows
 from formers.nn.tree import Block, has, leaf, place, place_tensor
 
 
@@ -171,7 +172,7 @@ class WaveStem(Stem):
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, samples] -> [B, T, E]; flat rows where nobody looks."""
         s: spec.Waves = self.spec
-        x = self._features(node, given)
+        x = self._features(node, given, pass_.watched)
         if s.apart:
             for role in ("features_norm", "features_projection", "features_dropout"):
                 x = leaf(node, role)(x) if has(node, role) else x
@@ -183,11 +184,13 @@ class WaveStem(Stem):
         x = self._hidden(node, x, given.get("mask_time_indices"), pass_)
         return x if pass_.watched else pass_.layout.pack(x)
 
-    def _features(self, node: Any, given: Mapping[str, Any]) -> Tensor:
+    def _features(self, node: Any, given: Mapping[str, Any], watched: bool) -> Tensor:
         """What the convolutions make, [B, T, C]."""
         features: Any = leaf(node, "features")
-        weight = next(features.parameters())
-        found: Tensor = features(given["input_values"].to(weight.dtype)).transpose(1, 2)
+        sound = given["input_values"].to(next(features.parameters()).dtype)
+        if type(features) is WaveReader and not watched and reads_rows(features.conv_layers, sound):
+            return read_rows(features.conv_layers, sound)
+        found: Tensor = features(sound).transpose(1, 2)
         return found
 
     def _hidden(self, node: Any, x: Tensor, told: Tensor | None, pass_: Pass) -> Tensor:
@@ -236,6 +239,6 @@ class BandStem(WaveStem):
         """The mask itself; whatever it hides lies behind the sound."""
         return mask
 
-    def _features(self, node: Any, given: Mapping[str, Any]) -> Tensor:
+    def _features(self, node: Any, given: Mapping[str, Any], watched: bool) -> Tensor:
         found: Tensor = given["input_features"]
         return found.to(leaf(node, "features_projection").projection.weight.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
@@ -244,6 +245,11 @@ class Letters(Decoding):
         if times not in (None, False, *self._times):
             known = " or ".join(map(repr, self._times))
             raise ValueError(f"return_timestamps is {known} with this model, not {times!r}")
+        reader = self.pipe.tokenizer
+        if times and "output_word_offsets" not in inspect.signature(reader.decode).parameters:
+            raise ValueError(
+                f"{type(reader).__name__} tells no times of what it reads: leave return_timestamps out"
+            )
 
     def prepared(
         self, waves: list[Any], strides: list[Any], more: Mapping[str, Any]
