@@ -284,6 +284,33 @@ def test_what_is_written_about_pictures_is_the_references(known: Any) -> None:
             assert torch.equal(row[-8:], ours.generate(**alone, **plain)[0, -8:])
 
 
+FILM = [colours(20, 30)] * 2 + [colours(30, 20)[:20, :20].repeat(2, 1)[:, :30]] * 2
+
+
+@pytest.mark.parametrize("known", ["internvl", "llava_onevision"], indirect=True)
+def test_a_films_frames_are_what_they_are_as_pictures(known: Any) -> None:
+    family, _, theirs, home = known
+    made = formers.AutoProcessor.from_pretrained(home)
+    made.video_processor = type(made.video_processor)(size={"height": 16, "width": 16})
+    text = f"a {made.video_token} and {family.token}"
+    found = made(text=text, images=[[CAT]], videos=[FILM], return_tensors="pt")
+    images = type(made.image_processor)(size={"height": 16, "width": 16})
+    whole = made.image_processor(CAT, **made.pair.pictures, return_tensors="pt").pixel_values
+    if "pixel_values_videos" in found:
+        plain = {"image_grid_pinpoints": [[16, 16]]}
+        frames = images(FILM, **plain, return_tensors="pt").pixel_values[:, 0]
+        assert torch.allclose(found.pixel_values_videos[0], frames, atol=1e-5)
+        assert int((found.input_ids == made.video_token_id).sum()) == 4 * 4 + 1
+    else:
+        frames = images(FILM, return_tensors="pt").pixel_values
+        assert torch.allclose(found.pixel_values, torch.cat((frames, whole)), atol=1e-5)
+    ours = formers.AutoModelForImageTextToText.from_pretrained(home)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(**found).logits, theirs(**found).logits, atol=1e-4, rtol=1e-4)
+    chosen = made.video_processor(FILM, num_frames=2, do_sample_frames=True, return_tensors="pt")
+    assert chosen.pixel_values_videos.shape[:2] == (1, 2)
+
+
 def test_a_second_question_reads_no_picture_again(known: Any) -> None:
     family, _, _, home = known
     ours = formers.AutoModelForImageTextToText.from_pretrained(home)

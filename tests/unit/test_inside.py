@@ -334,6 +334,8 @@ _OTHERS["idefics3"] = _OTHERS["smolvlm"] = {
     "text_config": _GROUPED,
     "vision_config": {**_IMAGE, "image_size": 16},
 }
+_OTHERS["pixtral"] = {**_IMAGE, "image_size": 8}
+_OTHERS["mistral3"] = {"text_config": _GROUPED, "vision_config": _OTHERS["pixtral"]}
 _OTHERS["internvl_vision"] = {**_IMAGE, "image_size": [16, 16], "patch_size": [4, 4]}
 _OTHERS["internvl"] = {"text_config": _GROUPED, "vision_config": _OTHERS["internvl_vision"]}
 _OTHERS["aya_vision"] = {"text_config": _GROUPED, "vision_config": {**_IMAGE, "image_size": 16}}

@@ -154,20 +154,8 @@ class Fused(Remembered):
         self.inputs = (*(inputs or usual), *_SEEN, "cache_position")
         chosen = tuple(name for name in choice if name in self.inputs)
         self.once = ("pixel_values", *self.beside, *types, "mm_encoder_outputs")
-        names = ("pixel_values", *self.beside, *chosen, "interpolate_pos_encoding", *_SEEN)
-
-        def features(model: Any, *args: Any, **given: Any) -> Any:
-            """The image model's record, whose `pooler_output` holds what stands for each image, [P, E]."""
-            given = bound(model, names, args, given)
-            refuse_inputs(model, given, names)
-            return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
-            owner = model._owner()
-            states, found = self._read(owner, given, ask)
-            record = replace(self.record(owner, self.image, states), pooler_output=found)
-            record = record if ask.hidden else replace(record, hidden_states=None)
-            return returned(record, return_dict, model.config)
-
-        self.offers = {"get_image_features": features}
+        names = ("pixel_values", *self.beside, *chosen, "interpolate_pos_encoding")
+        self.offers = {"get_image_features": features_of(self, names, self._read)}
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -321,6 +309,34 @@ class Fused(Remembered):
     def output(self, model: Any, states: States) -> ModelOutput:
         """The text model's last states, and what was asked for."""
         return BaseModelOutput(states.last, **self.passed_on(states))
+
+
+def features_of(
+    assembly: Fused,
+    names: tuple[str, ...],
+    read: Callable[[Any, dict[str, Any], Ask], tuple[States, Sequence[Tensor] | Tensor]],
+) -> Callable[..., Any]:
+    """A method of models that gives what stands for pictures, of which it takes those inputs.
+
+    Args:
+        assembly: of the models.
+        names: of the inputs, by place.
+        read: model, inputs, what is asked for -> the image model's states, and what stands for each picture.
+    """
+    names = (*names, *_SEEN)
+
+    def features(model: Any, *args: Any, **given: Any) -> Any:
+        """The image model's record, whose `pooler_output` holds what stands for each, [tokens, E]."""
+        given = bound(model, names, args, given)
+        refuse_inputs(model, given, names)
+        return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
+        owner = model._owner()
+        states, found = read(owner, given, ask)
+        record = replace(assembly.record(owner, assembly.image, states), pooler_output=found)
+        record = record if ask.hidden else replace(record, hidden_states=None)
+        return returned(record, return_dict, model.config)
+
+    return features
 
 
 def placed_at(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from formers.assemblies.base import bound, refuse_inputs, returned, taken_ask
-from formers.assemblies.fused import Fused, Shown
-from formers.core.tiles import Lines, Size, best_size
+from formers.assemblies.fused import Fused, Shown, features_of
+from formers.core.tiles import Lines, best_size
 from formers.model.base import PreTrainedModel
 from formers.nn.fresh import Normal
+from formers.nn.stems.sized_patches import sizes_in
 from formers.nn.tiling import in_lines
 from formers.nn.tree import leaf, place_tensor
 from formers.stacks.stack import Ask, States
@@ -61,7 +61,8 @@ class Tiled(Fused):
         super().__init__(*parts, **named)
         if films is not None:
             self.once = (*self.once, _FILMS)
-            self.offers = {**self.offers, "get_video_features": _film_features(self)}
+            names = (_FILMS, "vision_feature_layer", "vision_feature_select_strategy")
+            self.offers = {**self.offers, "get_video_features": features_of(self, names, self.seen_films)}
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -106,7 +107,7 @@ class Tiled(Fused):
 
     def _lines(self, config: Any, given: Mapping[str, Any]) -> list[Lines]:
         """How each picture stands in the text."""
-        vision, sizes = config.vision_config, _sizes_in(given.get(_SIZES))
+        vision, sizes = config.vision_config, sizes_in(given.get(_SIZES), "of each picture before it was cut")
         counts = given.get(_COUNTS)
         cut = [True] * len(sizes) if counts is None else _cut(counts)
         if len(cut) != len(sizes):
@@ -192,39 +193,6 @@ class Tiled(Fused):
             end = leaf(model, "newline").to(rows).expand(len(rows), 1, -1)
             rows = torch.cat((rows, end), dim=1)
         return states, rows
-
-
-def _film_features(assembly: Tiled) -> Callable[..., Any]:
-    names = (_FILMS, "vision_feature_layer", "vision_feature_select_strategy")
-    more = ("output_attentions", "output_hidden_states", "return_dict")
-
-    def features(model: Any, *args: Any, **given: Any) -> Any:
-        """The image model's record, whose `pooler_output` holds what stands for each film, [tokens, E]."""
-        given = bound(model, (*names, *more), args, given)
-        refuse_inputs(model, given, (*names, *more))
-        return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
-        owner = model._owner()
-        states, rows = assembly.seen_films(owner, given, ask)
-        record = replace(assembly.record(owner, assembly.image, states), pooler_output=rows)
-        record = record if ask.hidden else replace(record, hidden_states=None)
-        return returned(record, return_dict, model.config)
-
-    return features
-
-
-def _sizes_in(given: Any) -> list[Size]:
-    """Heights and widths of pictures.
-
-    Raises:
-        ValueError: for what is none.
-    """
-    if not isinstance(given, Tensor) or given.dim() != 2 or given.shape[1] != 2:
-        said = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
-        raise ValueError(
-            f"{_SIZES} says the height and width of each picture before it was cut, [pictures, 2], not "
-            f"{said}: pass what the processor returns"
-        )
-    return [(int(down), int(across)) for down, across in given.tolist()]
 
 
 def _cut(counts: Any) -> list[bool]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.fused import Connector, Fused
 from formers.configs import PretrainedConfig
-from formers.models import llava
+from formers.models import llava, llava_onevision
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
@@ -22,16 +22,7 @@ class AyaVisionConfig(PretrainedConfig):
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": config_class, "vision_config": config_class}
     sub_defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "text_config": {"model_type": "cohere2"},
-        "vision_config": {
-            "model_type": "siglip_vision_model",
-            "hidden_size": 1152,
-            "intermediate_size": 4304,
-            "patch_size": 14,
-            "image_size": 384,
-            "num_hidden_layers": 26,
-            "num_attention_heads": 16,  # the reference says 14, which does not divide the width
-            "vision_use_head": False,
-        },
+        "vision_config": llava_onevision.TOWER,  # the reference says 14 heads, which do not divide its width
     }
     _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": Fused.chosen}
     vision_feature_select_strategy: str = "full"

@@ -13,6 +13,17 @@ from formers.models.registry import config_class, register
 from formers.nn.tiling import halved
 
 EDGES = range(384, 2305, 384)
+# SigLIP's image model with 400 million parameters, less the layer whose states nobody reads
+TOWER: dict[str, Any] = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "patch_size": 14,
+    "image_size": 384,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 16,
+    "vision_use_head": False,
+}
 
 
 class LlavaOnevisionConfig(llava_next.LlavaNextConfig):
@@ -26,16 +37,7 @@ class LlavaOnevisionConfig(llava_next.LlavaNextConfig):
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": config_class, "vision_config": config_class}
     sub_defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "text_config": {"model_type": "qwen2"},
-        "vision_config": {
-            "model_type": "siglip_vision_model",
-            "hidden_size": 1152,
-            "intermediate_size": 4304,
-            "patch_size": 14,
-            "image_size": 384,
-            "num_hidden_layers": 26,
-            "num_attention_heads": 16,
-            "vision_use_head": False,
-        },
+        "vision_config": TOWER,
     }
     image_token_index: int = 151646
     video_token_index: int = 151647

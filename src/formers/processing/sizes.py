@@ -185,13 +185,13 @@ def by_pixels(
     return down, across
 
 
-def _up_to_patches(height: int, width: int, size: SizeDict, patch: SizeDict) -> tuple[int, int]:
+def _up_to_patches(height: int, width: int, size: SizeDict, edges: Any) -> tuple[int, int]:
     """A picture that lies within `size`, and then as many whole patches as it touches.
 
     Raises:
         ValueError: where `size` says neither the longest edge nor both.
     """
-    most = size.longest_edge
+    patch, most = size_of(edges, "patch_size"), size.longest_edge
     high, wide = (most, most) if most is not None else (size.height, size.width)
     if high is None or wide is None:
         raise ValueError(f"size says the longest_edge, or height and width; got {size!r}")
@@ -248,7 +248,7 @@ def fitted(
             height, width = int(height * grown), int(width * grown)
         return by_pixels(height, width, step, least, most, frames, round(frames / depth) * depth), None
     if fit == "whole patches":
-        return _up_to_patches(height, width, size, size_of(settings["patch_size"], "patch_size")), None
+        return _up_to_patches(height, width, size, settings["patch_size"]), None
     if fit == "narrow":
         return _by_shortest(height, width, min(size.values())), None
     if fit == "floor":
@@ -272,7 +272,6 @@ def fitted(
         return (-(-down // step) * step, -(-across // step) * step), None
     if fit == "nearest" and {*size} == {"longest_edge"}:
         return rounded(height, width, size["longest_edge"]), None
-    if fit == "sixteens" and "shortest_edge" in size:
-        down, across = by_size(height, width, size)
-        return (down // 16 * 16, across // 16 * 16), None
-    return by_size(height, width, size), None
+    down, across = by_size(height, width, size)
+    sixteens = fit == "sixteens" and "shortest_edge" in size
+    return (down // 16 * 16, across // 16 * 16) if sixteens else (down, across), None

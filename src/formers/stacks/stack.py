@@ -443,7 +443,7 @@ def _prepare(
         layout = _choose_layout(s, inputs, ask, real, extra, layout)
         extra = None if isinstance(extra, Segments) and layout.index is not None else extra
     positions = _positions(s, stem, given, (batch, length), past, real)
-    if stem.flat or not seen:
+    if stem.flat or stem.places_flat or not seen:
         positions = layout.pack(positions.expand(batch, length, *positions.shape[2:]))  # [N]
     if not seen:
         given = {

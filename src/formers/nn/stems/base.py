@@ -55,13 +55,15 @@ class Stem:
             main one.
         by_row: those of them that have an entry for every row, [B, T, ..].
         reads_mask: it reads the caller's mask [B, S] too.
-        flat: callers see rows [N, E] as they are computed, in a watched pass too.
+        flat: callers see rows [N, E] as they are computed, in a watched pass too; `places_flat`: what turns
+            rows is told where they stand as [N, ..] there, though rows are [1, N, E].
     """
 
     inputs: ClassVar[Mapping[str, str]] = {}
     by_row: ClassVar[tuple[str, ...]] = ()
     flat: ClassVar[bool] = False
     reads_mask: ClassVar[bool] = False
+    places_flat: ClassVar[bool] = False
 
     def __init__(self, s: Any) -> None:
         self.spec = s

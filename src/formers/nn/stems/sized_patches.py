@@ -43,6 +43,8 @@ class SizedPatchStem(Stem):
         SIZES: "[B, 2], int64, heights and widths of the pictures; that of all where it is not given.",
     }
 
+    places_flat: ClassVar = True
+
     def place(self, owner: Block, names: Paths) -> None:
         """Register the projection."""
         s = self.spec
