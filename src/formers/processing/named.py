@@ -17,6 +17,7 @@ from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor
+from formers.processing.task_prompts import TaskPromptProcessor
 from formers.processing.tasking import TaskedProcessor
 
 
@@ -25,7 +26,9 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     name, pair = f"{family}Processor", PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = TargetProcessor if pair.targets else base
-    base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
+    if pair.shows is not None:
+        prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
+        base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base

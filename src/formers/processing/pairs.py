@@ -27,6 +27,7 @@ class Shows:
             it; empty where it is.
         untold: what the image processor says of pictures and models do not take.
         prompts: texts are prompts behind pictures, and what is to be written comes by itself.
+        tasks: likewise, that may name tasks; what is written says places.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -40,6 +41,7 @@ class Shows:
     mark: str = ""
     untold: tuple[str, ...] = ()
     prompts: bool = False
+    tasks: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,15 @@ PAIRS: dict[str, Pair] = {
             settings={"image_seq_length": 256},
             untold=("num_crops",),
             kinds="token_type_ids",
+        ),
+    ),
+    "Florence2": Pair(
+        "CLIP",
+        ("florence2",),
+        {"add_special_tokens": False},
+        unread=_TYPES,
+        shows=Shows(
+            "counted", settings={"num_additional_image_tokens": 0, "post_processor_config": None}, tasks=True
         ),
     ),
     "GroundingDino": Pair(

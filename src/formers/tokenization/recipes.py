@@ -240,7 +240,10 @@ RECIPES: dict[str, Recipe] = {
         reads_all=True,
     ),
     "Bart": replace(
-        _ROBERTA, model_types=("bart", "led", "mvp"), aliases=("LED", "Mvp"), positions="absolute"
+        _ROBERTA,
+        model_types=("bart", "florence2", "led", "mvp"),
+        aliases=("LED", "Mvp"),
+        positions="absolute",
     ),
     "Tapex": replace(
         _ROBERTA,
