@@ -1276,6 +1276,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name in ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval"):  # without a loss
         return {}
     if class_name in (
+        "AltCLIPModel",
         "BlipModel",
         "ChineseCLIPModel",
         "CLIPModel",

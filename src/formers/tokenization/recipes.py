@@ -326,7 +326,7 @@ RECIPES: dict[str, Recipe] = {
         files=_FAIRSEQ_PIECES,
         special={**FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
-        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "trocr", "xmod"),
+        model_types=("altclip", "xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "trocr", "xmod"),
         positions="after_padding",
     ),
     "Camembert": Recipe(
