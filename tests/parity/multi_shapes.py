@@ -101,6 +101,7 @@ _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "altclip": {"plain": _ALTCLIP},
     "altclip_text_model": {"plain": _ALTCLIP["text_config"]},
+    "altclip_vision_model": {"plain": _BLIP_IMAGE},
     "blip": {"plain": _BLIP},
     "blip-2": {"asks for OPT": _BLIP_2},
     "blip_2_vision_model": {"no biases": {**_BLIP_IMAGE, "qkv_bias": False}},

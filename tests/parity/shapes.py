@@ -1046,6 +1046,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     if hasattr(config, "feature_projection_input_dim"):
         return speech_shapes.bands(config)
+    if "hidden_states" in names and hasattr(config, "max_temporal_embeddings"):
+        return {"hidden_states": images(config)["pixel_values"]}
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
     if "spatial_shapes" in names:
