@@ -87,9 +87,21 @@ _PAIR = {
         **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     },
 }
+_ALTCLIP = {
+    "text_config": {
+        **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
+        **{"vocab_size": 101, "max_position_embeddings": 20, "project_dim": 12, "pad_token_id": 0},
+        "hidden_dropout_prob": 0.0,
+    },
+    "vision_config": _BLIP_IMAGE,
+    "projection_dim": 8,
+}
 _JOINT = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "altclip": {"plain": _ALTCLIP},
+    "altclip_text_model": {"plain": _ALTCLIP["text_config"]},
+    "altclip_vision_model": {"plain": _BLIP_IMAGE},
     "blip": {"plain": _BLIP},
     "blip-2": {"asks for OPT": _BLIP_2},
     "blip_2_vision_model": {"no biases": {**_BLIP_IMAGE, "qkv_bias": False}},
@@ -113,6 +125,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
 # nodes that stand in the reference around all of a model
 HELD = {"git_vision_model": "vision_model."}
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "altclip": {"finer patches": {**_ALTCLIP, "vision_config": {**_BLIP_IMAGE, "patch_size": 3}}},
     "blip-2": {"asks for T5": {**_BLIP_2, "text_config": _T5}},
     "donut-swin": {"cut windows, no bias": {**_DONUT, "image_size": 10, "window_size": 2, "qkv_bias": False}},
     "git": {"tied, of films": {**_GIT, "tie_word_embeddings": True, "num_image_with_embedding": 3}},

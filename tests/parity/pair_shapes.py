@@ -17,7 +17,10 @@ _DAVIT = {
 }
 _FLORENCE2 = {"text_config": _BART, "vision_config": _DAVIT, "image_token_id": 101}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
-SHAPES: dict[str, dict[str, dict[str, Any]]] = {"florence2": {"windows that do not fit": _FLORENCE2}}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "florence2": {"windows that do not fit": _FLORENCE2},
+    "florence_vision": {"windows that do not fit": _DAVIT},
+}
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "florence2": {
         "untied, no biases, norms behind": {

@@ -1053,6 +1053,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = model.config
     if hasattr(config, "feature_projection_input_dim"):
         return speech_shapes.bands(config)
+    if "hidden_states" in names and hasattr(config, "max_temporal_embeddings"):
+        return {"hidden_states": images(config)["pixel_values"]}
     if "output_attention_mask" in names or type(model).__name__ == "ParakeetForCTC":
         return speech_shapes.frames(getattr(config, "encoder_config", config))
     if hasattr(config, "encoder_layerdrop") and "decoder_input_ids" not in names:
@@ -1306,6 +1308,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if class_name in ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval"):  # without a loss
         return {}
     if class_name in (
+        "AltCLIPModel",
         "BlipModel",
         "ChineseCLIPModel",
         "CLIPModel",

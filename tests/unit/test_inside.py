@@ -318,6 +318,8 @@ _OTHERS["chinese_clip"] = _OTHERS["clip"] = _OTHERS["siglip"] = _OTHERS["llava"]
     "text_config": _BERT,
     "vision_config": _IMAGE,
 }
+_OTHERS["altclip"] = _OTHERS["clip"]
+_OTHERS["altclip_text_model"], _OTHERS["altclip_vision_model"] = _BERT, _IMAGE
 _OTHERS["owlvit"] = _OTHERS["owlv2"] = {**_OTHERS["clip"], "projection_dim": 32}
 _OTHERS["clipseg_vision_model"] = _IMAGE
 _OTHERS["clipseg"] = {**_OTHERS["clip"], "extract_layers": [0, 2], "reduce_dim": 8}

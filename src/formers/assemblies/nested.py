@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from formers.nn import spec
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.program import build, compute
-from formers.nn.steps import First, dense
+from formers.nn.steps import First, Normalise, dense
 from formers.nn.tree import leaf, place
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
@@ -193,6 +194,60 @@ class Vectors(Nested):
         flow = states.flow()
         compute(model, flow)
         states.pooled = flow.x
+        return states
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """States and vectors."""
+        return BaseModelOutputWithPooling(
+            states.last, states.pooled, hidden_states=states.hidden, attentions=states.attentions
+        )
+
+
+class Transformed(Nested):
+    """A part whose last states a norm and a linear layer change; the first token's stand for texts.
+
+    Args:
+        kind, path: see `Nested`.
+        norm: config -> of the part's states.
+        norm_path, out: paths of both.
+        width: config -> of what is made.
+    """
+
+    inputs: tuple[str, ...] = (*Nested.inputs[:3], "position_ids", *Nested.inputs[3:])
+
+    def __init__(
+        self,
+        kind: Callable[[], type[BaseModel]],
+        path: str,
+        norm: Callable[[Any], spec.Norm],
+        norm_path: str,
+        out: str,
+        width: Callable[[Any], int],
+    ) -> None:
+        super().__init__(kind, path)
+        self._norm, self._width = norm, width
+        self._paths = {"transform_norm": norm_path, "transform": out}
+
+    def spec(self, config: Any) -> spec.Stack:
+        """The part's, with states as wide as they become."""
+        return replace(super().spec(config), projected=self._width(config))
+
+    def place(
+        self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
+    ) -> None:
+        """Register the part, the norm and the layer."""
+        super().place(model, config)
+        width = super().spec(config).width
+        read = dense("transform", width, self._width(config))
+        build(model, [Normalise("transform_norm", self._norm(config), width), read], self._paths)
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """The part's states, changed, and the vectors."""
+        states = self.inside(model, given, ask)
+        flow = states.flow()
+        compute(model, flow)
+        states.rows = flow.x
+        states.pooled = states.last[:, 0]
         return states
 
     def output(self, model: Any, states: States) -> ModelOutput:

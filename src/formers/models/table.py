@@ -5,6 +5,9 @@ from __future__ import annotations
 # model_type -> (module under formers.models, how class names begin)
 FAMILIES: dict[str, tuple[str, str]] = {
     "albert": ("albert", "Albert"),
+    "altclip": ("altclip", "AltCLIP"),
+    "altclip_text_model": ("altclip", "AltCLIPText"),
+    "altclip_vision_model": ("altclip", "AltCLIPVision"),
     "arcee": ("arcee", "Arcee"),
     "audio-spectrogram-transformer": ("audio_spectrogram_transformer", "AST"),
     "aya_vision": ("aya_vision", "AyaVision"),

@@ -136,6 +136,7 @@ TASKS = (
         default=("Qwen/Qwen3-VL-2B-Instruct", "8964489"),
         heads=(
             *("LlavaForConditionalGeneration", "Qwen2VLForConditionalGeneration"),
+            "Florence2ForConditionalGeneration",
             *("Gemma3ForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
             *("AyaVisionForConditionalGeneration", "InternVLForConditionalGeneration"),
             *("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration"),

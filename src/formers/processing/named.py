@@ -20,6 +20,7 @@ from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.retrieving import RetrievingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor, UnpaddingProcessor
+from formers.processing.task_prompts import TaskPromptProcessor
 from formers.processing.tasking import TaskedProcessor
 from formers.processing.transcripts import TranscriptProcessor
 from formers.processing.voices import VoiceProcessor
@@ -32,8 +33,10 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = TargetProcessor if pair.targets else VoiceProcessor if pair.voices else base
     base = TranscriptProcessor if pair.spells else base
     base = UnpaddingProcessor if pair.unpads else base
-    base = base if pair.shows is None else PromptShowingProcessor if pair.shows.prompts else ShowingProcessor
-    base = RetrievingProcessor if pair.shows is not None and pair.shows.retrieves else base
+    if pair.shows is not None:
+        prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
+        base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
+        base = RetrievingProcessor if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base

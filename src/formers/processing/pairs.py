@@ -27,6 +27,7 @@ class Shows:
             it; empty where it is.
         untold: what the image processor says of pictures and models do not take.
         prompts: texts are prompts behind pictures, and what is to be written comes by itself.
+        tasks: likewise, that may name tasks; what is written says places.
         marks: attributes of the processor -> further tokens that its texts have; `adds`: which of them
             become tokens of the tokenizer where it does not know them.
         named: the tokenizer's name of what a text says where it shows a picture, if not `image_token`.
@@ -50,6 +51,7 @@ class Shows:
     mark: str = ""
     untold: tuple[str, ...] = ()
     prompts: bool = False
+    tasks: bool = False
     marks: Mapping[str, str] = field(default_factory=dict)
     adds: tuple[str, ...] = ()
     by_text: bool = False
@@ -251,6 +253,15 @@ PAIRS: dict[str, Pair] = {
             settings={"image_seq_length": 256},
             untold=("num_crops",),
             kinds="token_type_ids",
+        ),
+    ),
+    "Florence2": Pair(
+        "CLIP",
+        ("florence2",),
+        {"add_special_tokens": False},
+        unread=_TYPES,
+        shows=Shows(
+            "counted", settings={"num_additional_image_tokens": 0, "post_processor_config": None}, tasks=True
         ),
     ),
     "GroundingDino": Pair(

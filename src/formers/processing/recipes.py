@@ -204,7 +204,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Bit": _CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
     "Blip": Recipe({**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2")),
-    "CLIP": _CLIP.but("clip", "clip_vision_model", "align", "altclip", "git", "groupvit", "xclip"),
+    "CLIP": _CLIP.but(
+        "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
+    ),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
     "ConditionalDetr": replace(
         _DETR.but("conditional_detr"),

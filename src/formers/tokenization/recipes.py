@@ -244,7 +244,10 @@ RECIPES: dict[str, Recipe] = {
         reads_all=True,
     ),
     "Bart": replace(
-        _ROBERTA, model_types=("bart", "led", "mvp"), aliases=("LED", "Mvp"), positions="absolute"
+        _ROBERTA,
+        model_types=("bart", "florence2", "led", "mvp"),
+        aliases=("LED", "Mvp"),
+        positions="absolute",
     ),
     "Tapex": replace(
         _ROBERTA,
@@ -327,7 +330,7 @@ RECIPES: dict[str, Recipe] = {
         files=_FAIRSEQ_PIECES,
         special={**FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
-        model_types=("xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "trocr", "xmod"),
+        model_types=("altclip", "xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "trocr", "xmod"),
         positions="after_padding",
     ),
     "Camembert": Recipe(
