@@ -44,15 +44,15 @@ class Finder:
         root, _, rest = name.partition(".")
         if root == "optimum":
             if rest in optimum_names.PATHS:
-                return ModuleSpec(
-                    name, _Optimum(), origin="formers", is_package=optimum_names.is_package(rest)
+                return _spec(
+                    name, _Other("optimum"), origin="formers", is_package=optimum_names.is_package(rest)
                 )
             if _is_imported(sys._getframe(2)):
                 raise ModuleNotFoundError(f"No module named {name!r}: {_NO_OPTIMUM}", name=name)
             return None
         if root == "peft":
             if rest in peft_names.PATHS:
-                return _spec(name, _Peft(), origin="formers", is_package=peft_names.is_package(rest))
+                return _spec(name, _Other("peft"), origin="formers", is_package=peft_names.is_package(rest))
             if rest and _is_imported(sys._getframe(2)):
                 why = "of its parts, adapters in formers have " + ", ".join(sorted(peft_names.PATHS)[1:])
                 raise ModuleNotFoundError(f"No module named {name!r}: {why}", name=name)
@@ -189,21 +189,24 @@ class _Mirror(_Made):
                 raise error from None
 
 
-class _Peft(_Made):
-    """`peft` and its modules: each hands out what adapters in formers have."""
+class _Other(_Made):
+    """Another package that formers stands for, and its modules: each hands out all that there is."""
+
+    def __init__(self, root: str) -> None:
+        self.root, (self.table, self.version) = root, _OTHERS[root]
 
     def names(self) -> list[str]:
-        return list(peft_names.homes())
+        return list(self.table.homes())
 
     def find(self, module: ModuleType, name: str) -> Any:
-        if name == "__version__" and module.__name__ == "peft":
-            return choice.ADAPTERS_FOLLOWED
+        if name == "__version__" and module.__name__ == self.root:
+            return self.version
         if name == "__all__":
             return self.names()
         below = f"{module.__name__}.{name}".partition(".")[2]
-        if below in peft_names.PATHS:
-            return importlib.import_module(f"peft.{below}")
-        homes: Mapping[str, str] = peft_names.homes()
+        if below in self.table.PATHS:
+            return importlib.import_module(f"{self.root}.{below}")
+        homes: Mapping[str, str] = self.table.homes()
         if name in homes:
             return getattr(importlib.import_module(homes[name]), name)
         if name.startswith("__"):
@@ -211,26 +214,11 @@ class _Peft(_Made):
         raise _absent(module, name, list(homes))
 
 
-class _Optimum(_Made):
-    """`optimum` and its modules: each hands out what exports and models in ONNX Runtime have."""
-
-    def names(self) -> list[str]:
-        return list(optimum_names.homes())
-
-    def find(self, module: ModuleType, name: str) -> Any:
-        if name == "__version__" and module.__name__ == "optimum":
-            return optimum_names.FOLLOWED
-        if name == "__all__":
-            return self.names()
-        below = f"{module.__name__}.{name}".partition(".")[2]
-        if below in optimum_names.PATHS:
-            return importlib.import_module(f"optimum.{below}")
-        homes = optimum_names.homes()
-        if name in homes:
-            return getattr(importlib.import_module(homes[name]), name)
-        if name.startswith("__"):
-            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-        raise _absent(module, name, list(homes))
+# root -> what its modules are and hand out, and the version that is told
+_OTHERS: dict[str, tuple[Any, str]] = {
+    "peft": (peft_names, choice.ADAPTERS_FOLLOWED),
+    "optimum": (optimum_names, optimum_names.FOLLOWED),
+}
 
 
 def _spec(name: str, loader: Any, **options: Any) -> ModuleSpec:
