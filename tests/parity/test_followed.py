@@ -263,6 +263,11 @@ def test_what_does_not_fit_is_refused(written: tuple[Any, Any, Path]) -> None:
         ours(session, 9)
     with pytest.raises(ValueError, match="start_frame_idx must say where to begin"):
         next(ours.propagate_in_video_iterator(session))
+    ours(session, 0, run_mem_encoder=False)
+    with pytest.raises(ValueError, match="looked at with run_mem_encoder=False"):
+        ours(session, 1)
+    session.reset_tracking_data()
+    add(session, 0, [1, 2], **POINTS)
     add(session, 3, 1, **_first(POINTS))
     with pytest.raises(ValueError, match="object 2 was pointed at in no frame that was looked at yet"):
         ours(session, 3)

@@ -147,14 +147,14 @@ class _Step:
                 found.append(tuple(kept))
                 continue
             first = asked and self.at not in session.frames_tracked_per_obj[number]
-            # objects behind one that is pointed at here look back too, as in the ecosystem
+            # objects after one that is pointed at here read earlier frames too, as in the ecosystem
             back = back and not first
             points = session.point_inputs_per_obj[number].get(self.at) if asked else None
             mask = session.mask_inputs_per_obj[number].get(self.at) if asked else None
-            if points is not None or mask is not None:
-                session.obj_with_new_inputs.remove(name)
             made, large = self._look(number, first, points, mask, back)
             session.store_output(number, self.at, output_value=made, is_conditioning_frame=first)
+            if points is not None or mask is not None:
+                session.obj_with_new_inputs.remove(name)
             found.append((made["pred_masks"], made[_THERE]))
             new.append((number, large, made[_THERE], points is not None or mask is not None))
             if not first:
@@ -258,6 +258,11 @@ class _Step:
         memories, places, when = [], [], leaf(self.model, "when")
         for ago, one in kept:
             if one is not None:
+                if "maskmem_features" not in one:
+                    raise ValueError(
+                        "a frame that memories are read of was looked at with run_mem_encoder=False: look at "
+                        "it again without"
+                    )
                 memories.append(one["maskmem_features"].to(device, non_blocking=True))
                 places.append(one["maskmem_pos_enc"].to(device, non_blocking=True) + when[ago - 1])
         vectors, ago_of, most = self._vectors(number, back, device)
