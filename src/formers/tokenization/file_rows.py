@@ -42,7 +42,7 @@ FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "CodeLlama": (named("<s>", "</s>", "<unk>"), ("code_llama",), PLAIN_INPUTS, "left"),
     "Cohere": (
         named("<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "<SEP>", "<PAD>", "<CLS>", "<MASK_TOKEN>"),
-        ("cohere", "cohere2"),
+        ("aya_vision", "cohere", "cohere2"),
         PLAIN_INPUTS,
         "left",
     ),
