@@ -30,7 +30,6 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.image.zero_shot_objects": ("ZeroShotObjectDetectionPipeline",),
     "formers.pipelines.labels": ("ClassificationFunction",),
     "formers.pipelines.registry": ("PIPELINE_REGISTRY", "check_task", "get_supported_tasks"),
-    "formers.pipelines.script_names": ("SUPPORTED_TASKS", "TASK_ALIASES", "get_task"),
     "formers.pipelines.text.classification": ("TextClassificationPipeline",),
     "formers.pipelines.text.conversational": ("Conversation", "ConversationalPipeline"),
     "formers.pipelines.text.embedding": ("SentenceEmbeddingPipeline",),
