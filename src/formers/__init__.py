@@ -77,6 +77,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "ModelOutput",
         "Seq2SeqModelOutput",
     ),
+    "formers.dropin.task_names": ("SUPPORTED_TASKS", "TASK_ALIASES", "get_task"),
     "formers.core.fields": ("ExplicitEnum",),
     "formers.hub": ("PushToHubMixin",),
     "formers.hub.files": (

@@ -48,9 +48,9 @@ def main(program: str, arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given else ""
     if name in ("version", "--version"):
-        import transformers
+        from formers.dropin.packages import accepted_version, checked_version
 
-        print(transformers.__version__)
+        print(checked_version(None) or accepted_version())
         return 0
     row = next((one for one in _rows() if one.where == program and one.old == name), None)
     if row is None:

@@ -30,10 +30,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "formers.pipelines.image.zero_shot": ("ZeroShotImageClassificationPipeline",),
     "formers.pipelines.image.zero_shot_objects": ("ZeroShotObjectDetectionPipeline",),
     "formers.pipelines.labels": ("ClassificationFunction",),
-    "formers.pipelines.registry": (
-        *("PIPELINE_REGISTRY", "SUPPORTED_TASKS", "TASK_ALIASES", "check_task", "get_supported_tasks"),
-        "get_task",
-    ),
+    "formers.pipelines.registry": ("PIPELINE_REGISTRY", "check_task", "get_supported_tasks"),
     "formers.pipelines.text.classification": ("TextClassificationPipeline",),
     "formers.pipelines.text.conversational": ("Conversation", "ConversationalPipeline"),
     "formers.pipelines.text.embedding": ("SentenceEmbeddingPipeline",),
