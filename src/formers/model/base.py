@@ -55,6 +55,7 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
 
     _family: ClassVar[Any] = None  # classes of one's own have none
+    _exporter: ClassVar[str] = ""  # the module that writes graphs of such models; it lies above this one
     _task: ClassVar[Any] = None  # what is computed over the base model
     _unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
     _unsaved: ClassVar[tuple[str, ...]] = ()  # names that its files lack, because a rule gives the values
