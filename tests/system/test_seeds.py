@@ -81,8 +81,9 @@ def test_best_practices_of_loading(tmp_path):
     small = AutoModel.from_pretrained(model_name, load_in_8bit=True, device_map="auto")
     assert small.get_memory_footprint() < whole.get_memory_footprint()
     assert torch.allclose(small(**inputs)[0], whole(**inputs)[0], atol=0.2)
-    with pytest.raises(TypeError, match="no ONNX export"):
-        model.save_pretrained(tmp_path / "onnx-model", export=True)
+    model.save_pretrained(tmp_path / "onnx-model", export=True)
+    graph = AutoModelForSequenceClassification.from_pretrained(tmp_path / "onnx-model")
+    assert torch.allclose(graph(**inputs).logits, model(**inputs).logits, atol=1e-4)
 
 
 def test_best_practices_of_tokenization():

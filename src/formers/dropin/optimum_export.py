@@ -117,9 +117,11 @@ class QuantizationConfig:
 
     Attributes:
         is_static: ranges of activations come from calibration data; `formers export --calibration` does that.
+        per_channel: each column of a weight has a scale of its own.
     """
 
     is_static: bool = False
+    per_channel: bool = True
 
 
 class AutoQuantizationConfig:
@@ -132,13 +134,13 @@ class AutoQuantizationConfig:
         Raises:
             ExportError: for static ones, or other settings.
         """
-        if is_static or options or not per_channel:
-            more = ", ".join(options) or ("is_static=True" if is_static else "per_channel=False")
+        if is_static or options:
+            more = ", ".join(options) or "is_static=True"
             raise ExportError(
                 f"{more} is not done by ORTQuantizer here: export_model(model, folder, int8=True, "
                 "calibration=batches) takes ranges from data"
             )
-        return QuantizationConfig()
+        return QuantizationConfig(per_channel=per_channel)
 
     avx2 = avx512 = arm64 = avx512_vnni
 
@@ -166,7 +168,7 @@ class ORTQuantizer:
         to.mkdir(parents=True, exist_ok=True)
         made = to / f"{self.onnx_model_path.stem}{suffix}.onnx"
         shutil.copyfile(self.onnx_model_path, made)
-        to_int8(made)
+        to_int8(made, per_channel=quantization_config.per_channel)
         for path in self.onnx_model_path.parent.glob("*.json"):
             if path.parent.absolute() != to.absolute():
                 shutil.copyfile(path, to / path.name)

@@ -195,6 +195,31 @@ def load(kind: Any, name: Any, config: Any, options: Mapping[str, Any]) -> Any:
     return found.from_pretrained(name, config=config, **given)
 
 
+def load_first(autos: Sequence[Any], name: Any, options: Mapping[str, Any]) -> Any:
+    """A model in ONNX Runtime by the first of some Auto classes that knows its architecture.
+
+    Args:
+        autos: classes.
+        name: folder or Hub id; a checkpoint is exported first.
+        options: `config`, and keywords of `from_pretrained`.
+
+    Raises:
+        ValueError: where none does.
+    """
+    given = {key: value for key, value in options.items() if key not in ("config", "device_map")}
+    config = options["config"]
+    refusal: ValueError | None = None
+    for auto in autos:
+        kind = auto.class_of_config(type(config))
+        try:
+            if kind is not None:
+                return load(kind, name, config, given)
+        except ValueError as error:
+            refusal = error
+    names = " and ".join(auto.__name__ for auto in autos)
+    raise refusal or ValueError(f"{names} have no class for {config.model_type!r} models")
+
+
 class ORTModelForCustomTasks(ORTModel):
     """A model in ONNX Runtime with whatever head its config names."""
 

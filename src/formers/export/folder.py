@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from formers.core.atomic import refuse_unwritable, temporary_beside
 
@@ -20,6 +21,24 @@ def is_exported(name: object) -> bool:
         return False
     folder = Path(name)
     return folder.is_dir() and any(_found(folder, _GRAPHS)) and not any(_found(folder, _WEIGHTS))
+
+
+def checked_accelerator(accelerator: str | None, model: Any) -> str | None:
+    """The accelerator, where it is one and the model is not there yet.
+
+    Raises:
+        ValueError: for another name, or a model that torch computes.
+    """
+    if accelerator not in (None, "ort"):
+        raise ValueError(f"accelerator is 'ort' (ONNX Runtime) or left out, not {accelerator!r}")
+    if accelerator is None or model is None or isinstance(model, str):
+        return accelerator
+    if not hasattr(model, "sessions"):
+        raise ValueError(
+            "accelerator='ort' takes the name of a model, or one in ONNX Runtime: "
+            "ORTModelForSequenceClassification.from_pretrained(...)"
+        )
+    return None
 
 
 def _found(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:

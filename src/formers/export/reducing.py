@@ -17,13 +17,16 @@ from formers.export.errors import ExportError
 _PRODUCTS = ["MatMul", "Gemm", "Attention"]  # what is computed in integers: convolutions lose too much
 
 
-def to_int8(file: Path, calibration: Sequence[Mapping[str, Any]] | None = None) -> None:
+def to_int8(
+    file: Path, calibration: Sequence[Mapping[str, Any]] | None = None, per_channel: bool = True
+) -> None:
     """Replace a graph's weights by 8-bit ones, a scale for every column.
 
     Args:
         file: the graph, which is replaced.
         calibration: batches of inputs by name; ranges of activations are theirs then (static), and else those
             of each call (dynamic).
+        per_channel: whether each column has a scale of its own, or each matrix one.
 
     Raises:
         ExportError: for calibration data that lacks an input of the graph.
@@ -41,7 +44,7 @@ def to_int8(file: Path, calibration: Sequence[Mapping[str, Any]] | None = None) 
                     prepared,
                     part,
                     op_types_to_quantize=_PRODUCTS,
-                    per_channel=True,
+                    per_channel=per_channel,
                     weight_type=quantization.QuantType.QInt8,
                     extra_options={"MatMulConstBOnly": True},
                 )
@@ -51,7 +54,7 @@ def to_int8(file: Path, calibration: Sequence[Mapping[str, Any]] | None = None) 
                     str(part),
                     _reader(file, calibration, quantization.CalibrationDataReader),
                     op_types_to_quantize=_PRODUCTS,
-                    per_channel=True,
+                    per_channel=per_channel,
                     weight_type=quantization.QuantType.QInt8,
                     activation_type=quantization.QuantType.QUInt8,
                     extra_options={"MatMulConstBOnly": True},

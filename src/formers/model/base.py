@@ -55,6 +55,7 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
 
     _family: ClassVar[Any] = None  # classes of one's own have none
+    _exporter: ClassVar[str] = ""  # the module above this one that writes graphs of such models
     _task: ClassVar[Any] = None  # what is computed over the base model
     _unread: ClassVar[tuple[str, ...]] = ()  # expressions for names in checkpoints that this class leaves be
     _unsaved: ClassVar[tuple[str, ...]] = ()  # names that its files lack, because a rule gives the values
@@ -136,7 +137,7 @@ class PreTrainedModel(Block, Adaptable, Pushable):
                 (True), `variant`, `push_to_hub` with `repo_id`, `private`, `commit_message`, `token`.
 
         Raises:
-            TypeError: for an unknown keyword; `export=True` is told where the ONNX export is.
+            TypeError: for an unknown keyword. `export=True` writes ONNX graphs in place of weights.
             OSError: when the path is a file.
         """
         from formers.model.saving import save_pretrained

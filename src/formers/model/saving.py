@@ -19,8 +19,11 @@ from formers.model.structure import renames_of
 def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
     """The body of `PreTrainedModel.save_pretrained`; see there."""
     if options.pop("export", False):
-        # a room above this one: it knows what every model reads
-        importlib.import_module("formers.export.exporting").export(model, folder, options)
+        if not model._exporter:
+            raise TypeError(
+                f"{type(model).__name__} is of no family of the library, which exports those alone"
+            )
+        importlib.import_module(model._exporter).export(model, folder, options)
         return
     allowed = ("is_main_process", "state_dict", "push_to_hub", "save_function", "save_peft_format")
     refuse_unknown(options, (*allowed, *model._saving_keywords, *PUSH_KEYWORDS), "save_pretrained")

@@ -46,6 +46,7 @@ def _shared(family: Family) -> dict[str, Any]:
     return {
         "_family": family,
         "config_class": family.config,
+        "_exporter": "formers.export.exporting",
         "base_model_prefix": family.base,
         "_no_split_modules": family.assembly.layer_classes(family.config),
         "__module__": _HOME,

@@ -10,6 +10,7 @@ from typing import Any
 
 from formers.core.devices import named_dtype, resolve_dtype, resolve_working
 from formers.core.notices import notice, refuse_unknown
+from formers.export.folder import checked_accelerator
 from formers.hub import HUB_KEYWORDS, Source, split_hub_keywords
 from formers.pipelines.frame import PROCESSORS, Pipeline, refuse_framework
 from formers.pipelines.registry import PIPELINE_REGISTRY, get_supported_tasks
@@ -111,7 +112,7 @@ def pipeline(
         raise ValueError("device and device_map contradict each other: leave one out")
     name = str(model) if isinstance(model, Path) else model
     request = _Request(name, config, hub, loading, device, _dtype(dtype, torch_dtype, loading))
-    request.accelerator = _checked_accelerator(accelerator, name)
+    request.accelerator = checked_accelerator(accelerator, name)
     _settle_task(request, task, pipeline_class)
     cls = pipeline_class or (request.task.load_class() if request.task else Pipeline)
     if issubclass(cls, Pipeline) and (known := cls.keywords()) is not None:
@@ -142,24 +143,6 @@ def pipeline(
         **{name: part for name, part in parts.items() if part is not None},
         **kwargs,
     )
-
-
-def _checked_accelerator(accelerator: str | None, model: Any) -> str | None:
-    """The accelerator, where it is one and the model is not there yet.
-
-    Raises:
-        ValueError: for another name, or a model that torch computes.
-    """
-    if accelerator not in (None, "ort"):
-        raise ValueError(f"accelerator is 'ort' (ONNX Runtime) or left out, not {accelerator!r}")
-    if accelerator is None or model is None or isinstance(model, str):
-        return accelerator
-    if not hasattr(model, "sessions"):
-        raise ValueError(
-            "accelerator='ort' takes the name of a model, or one in ONNX Runtime: "
-            "ORTModelForSequenceClassification.from_pretrained(...)"
-        )
-    return None
 
 
 def _agreed(
@@ -285,27 +268,20 @@ def _model(request: _Request) -> Any:
     assert request.task is not None
     options = {**request.hub, **request.loading, "config": request.config}
     if request.accelerator is not None:
-        options.pop("device_map", None)
-        return _first_that_loads(request.task, request.name, options, accelerated=True)
+        from formers.export.classes import load_first
+
+        return load_first(request.task.load_model_classes(), request.name, options)
     found = _first_that_loads(request.task, request.name, {**options, "dtype": dtype} if dtype else options)
     if dtype is None and not spread:  # the config did not say how the weights are stored
         found = found.to(resolve_dtype("auto", device=device, checkpoint=found.dtype))
     return found
 
 
-def _first_that_loads(task: Task, name: str, options: dict[str, Any], accelerated: bool = False) -> Any:
-    """Load by the first of the classes that knows the architecture; `accelerated`: for ONNX Runtime."""
+def _first_that_loads(task: Task, name: str, options: dict[str, Any]) -> Any:
+    """Load with the first of the task's classes that knows the architecture."""
     refusal = ValueError(f"the task {task.name!r} names no model class: load the model, and pass it")
     for cls in task.load_model_classes():
         try:
-            if accelerated:
-                from formers.export.classes import load
-
-                config = options["config"]
-                kind = cls.class_of_config(type(config))
-                if kind is None:
-                    raise ValueError(f"{cls.__name__} has no class for {config.model_type!r} models")
-                return load(kind, name, config, {k: v for k, v in options.items() if k != "config"})
             return cls.from_pretrained(name, **options)
         except ValueError as error:
             refusal = error
