@@ -95,6 +95,11 @@ def codec(c: Any) -> Codec:
             f"codebook_size is a power of 2, and codebook_dim is hidden_size, but they are "
             f"{c.codebook_size}, {c.codebook_dim} and {c.hidden_size}"
         )
+    return waves(c, c.num_lstm_layers, _NORMS[c.norm_type])
+
+
+def waves(c: Any, recurrent: int, norm: Any) -> Codec:
+    """Its convolutions, with so many layers of an LSTM between, and that kind of norm."""
     return Codec(
         channels=c.audio_channels,
         width=c.hidden_size,
@@ -107,8 +112,8 @@ def codec(c: Any) -> Codec:
         growth=c.dilation_growth_rate,
         narrows=c.compress,
         shortcut=c.use_conv_shortcut,
-        recurrent=c.num_lstm_layers,
-        norm=_NORMS[c.norm_type],  # type: ignore[arg-type]  # one of two
+        recurrent=recurrent,
+        norm=norm,
         causal=c.use_causal_conv,
         padding=c.pad_mode,
         trim=c.trim_right_ratio,

@@ -9,11 +9,11 @@ from typing import Any
 from formers.assemblies.family import Family
 from formers.assemblies.framed import Framed
 from formers.configs import PretrainedConfig
-from formers.models import llama
+from formers.models import encodec, llama
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
-from formers.nn.spec.codec import Codec, FramedCodec
+from formers.nn.spec.codec import FramedCodec
 
 
 class MimiConfig(PretrainedConfig):
@@ -127,28 +127,8 @@ def codec(c: Any) -> FramedCodec:
             "codebook_size is a power of 2, and codebook_dim is vector_quantization_hidden_dimension, but "
             f"they are {c.codebook_size}, {c.codebook_dim} and {c.vector_quantization_hidden_dimension}"
         )
-    waves = Codec(
-        channels=c.audio_channels,
-        width=c.hidden_size,
-        filters=c.num_filters,
-        ratios=tuple(c.upsampling_ratios),
-        kernel=c.kernel_size,
-        last_kernel=c.last_kernel_size,
-        inner_kernel=c.residual_kernel_size,
-        units=c.num_residual_layers,
-        growth=c.dilation_growth_rate,
-        narrows=c.compress,
-        shortcut=c.use_conv_shortcut,
-        recurrent=0,
-        norm="none",
-        causal=c.use_causal_conv,
-        padding=c.pad_mode,
-        trim=c.trim_right_ratio,
-        books=c.num_quantizers,
-        size=c.codebook_size,
-    )
     return FramedCodec(
-        waves=waves,
+        waves=encodec.waves(c, 0, "none"),
         stride=int(c.encodec_frame_rate / c.frame_rate),
         groups=c.upsample_groups,
         first=c.num_semantic_quantizers,

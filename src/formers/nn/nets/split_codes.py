@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.fresh import Constant, begins
+from formers.nn.nets.codec import ResidualCodes
 from formers.nn.spec.codec import FramedCodec
 
 _LEAST = 1e-5  # of what a vector was used
@@ -51,14 +50,11 @@ class _Holder(nn.Module):
         self.codebook = CountedBook(s.size, s.narrow)
 
 
-class NarrowedCodes(nn.Module):
-    """Books, each of which codes what those before it left over, in fewer features."""
-
-    row_wise = True
-    layers: Any
+class NarrowedCodes(ResidualCodes):
+    """The same in fewer features."""
 
     def __init__(self, s: FramedCodec, books: int) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.layers = nn.ModuleList(_Holder(s) for _ in range(books))
         narrows = s.narrow != s.last_width
         self.input_proj = nn.Conv1d(s.last_width, s.narrow, 1, bias=False) if narrows else None
@@ -66,19 +62,12 @@ class NarrowedCodes(nn.Module):
 
     def encode(self, x: Tensor, count: int) -> Tensor:
         """[B, E, T] -> codes of the first `count` books, [B, count, T]."""
-        x = x if self.input_proj is None else self.input_proj(x)
-        found = []
-        for layer in self.layers[:count]:
-            found.append(layer.codebook.encode(x))
-            x = x - layer.codebook.decode(found[-1])
-        return torch.stack(found, dim=1)
+        return super().encode(x if self.input_proj is None else self.input_proj(x), count)
 
     def decode(self, codes: Tensor) -> Tensor:
         """[B, n, T] -> [B, E, T]."""
-        total = torch.zeros((), device=codes.device)
-        for layer, code in zip(self.layers, codes.unbind(1), strict=False):
-            total = total + layer.codebook.decode(code)
-        return total if self.output_proj is None else self.output_proj(total)
+        found = super().decode(codes)
+        return found if self.output_proj is None else self.output_proj(found)
 
 
 class SplitCodes(nn.Module):
