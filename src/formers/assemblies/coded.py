@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.base import Assembly, returned, states_in
-from formers.core.outputs import CodedOutput, CodesOutput, ModelOutput, SoundOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import CodedOutput, CodesOutput, SoundOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.nets.codec import ResidualCodes, down, overlapped, up
 from formers.nn.recording import recording

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.dual import Dual, of_length_one
-from formers.core.outputs import ModelOutput, SoundContrastOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import SoundContrastOutput
 from formers.nn.losses import of_texts
 from formers.nn.tree import leaf
 from formers.stacks.stack import States

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import returned, states_in
 from formers.assemblies.coded import SoundCodes, checked_sound, refuse_codes
-from formers.core.outputs import FactoredCodesOutput, FactoredOutput, ModelOutput, SoundOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import FactoredCodesOutput, FactoredOutput, SoundOutput
 from formers.nn.nets.snakes import NarrowCodes, Snakes
 from formers.nn.spec.codec import SnakeCodec
 from formers.nn.tree import leaf, wiring

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from formers.assemblies.single import Single
-from formers.core.outputs import BaseModelOutput, HeardOutput, ModelOutput
+from formers.core.outputs import BaseModelOutput, ModelOutput
+from formers.core.sound_outputs import HeardOutput
 from formers.core.spelled_outputs import MaskedOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec

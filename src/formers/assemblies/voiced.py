@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from formers.assemblies.base import Assembly, BaseModel, signed, states_of
 from formers.assemblies.encoder_decoder import StackPart
 from formers.assemblies.single import Single
-from formers.core.outputs import ModelOutput, PriorOutput, SpeechOutput
+from formers.core.outputs import ModelOutput, PriorOutput
+from formers.core.sound_outputs import SpeechOutput
 from formers.model.base import PreTrainedModel
 from formers.model.initialise import mark_filled
 from formers.nn import spec

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.core.outputs import ContrastedOutput, ModelOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import ContrastedOutput
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant, Normal, Uniform, begins
 from formers.nn.tree import leaf, place, wiring

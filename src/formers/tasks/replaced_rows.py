@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from formers.core.outputs import ClusteredOutput, ContrastedOutput, ModelOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import ClusteredOutput, ContrastedOutput
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant
 from formers.nn.tree import leaf, place, place_tensor

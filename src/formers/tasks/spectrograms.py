@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from formers.core.notices import notice, refuse_unknown
-from formers.core.outputs import ModelOutput, SpectrumOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import SpectrumOutput
 from formers.generation.spectra import Bounds, delivered, speak
 from formers.nn.nets.refined import SpectrumMaker
 from formers.nn.spec.voiced import Refined

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.assemblies.heard import real_rows
-from formers.core.outputs import ModelOutput, VoiceOutput
+from formers.core.outputs import ModelOutput
+from formers.core.sound_outputs import VoiceOutput
 from formers.nn.fresh import Normal, begins
 from formers.nn.program import build
 from formers.nn.steps import dense

@@ -20,6 +20,7 @@ from formers.tokenization.file_rows import (
 )
 from formers.tokenization.languages import CTRL_CODES, M2M_100, MBART, MBART_50, NLLB, PLBART
 from formers.tokenization.recipe import Recipe
+from formers.tokenization.sound_rows import SOUND_ROWS
 
 _VOCAB_TXT = {"vocab_file": ("vocab.txt",)}
 _VOCAB_MERGES = {"vocab_file": ("vocab.json",), "merges_file": ("merges.txt",)}
@@ -365,14 +366,6 @@ RECIPES: dict[str, Recipe] = {
         order=("vocab", "spm_file"),
         model_types=("m2m_100",),
     ),
-    "Speech2Text": Recipe(
-        kind="heard",
-        files={"vocab_file": ("vocab.json",), "spm_file": ("sentencepiece.bpe.model",)},
-        special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
-        options={"do_upper_case": False, "do_lower_case": False, "tgt_lang": None, "lang_codes": None},
-        order=("vocab", "spm_file"),
-        model_types=("speech_to_text",),
-    ),
     "Marian": Recipe(
         kind="words",
         files={
@@ -397,7 +390,7 @@ RECIPES: dict[str, Recipe] = {
         files={"vocab_file": ("spiece.model",)},
         special={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
         options={"extra_ids": 100},
-        model_types=("t5", "mt5", "longt5", "umt5", "switch_transformers"),
+        model_types=("t5", "mt5", "longt5", "umt5", "switch_transformers", "musicgen"),
         aliases=("MT5",),
         positions="relative",
     ),
@@ -408,45 +401,11 @@ RECIPES: dict[str, Recipe] = {
         options={"do_lower_case": True},
         model_types=("siglip",),
     ),
-    "SpeechT5": Recipe(
-        kind="spoken_pieces",
-        files={"vocab_file": ("spm_char.model",)},
-        special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
-        options={"normalize": False},
-        model_types=("speecht5",),
-    ),
     "ByT5": Recipe(
         kind="utf8",
         files={},
         special={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
         options={"extra_ids": 125},
-        positions="relative",
-    ),
-    "Wav2Vec2CTC": Recipe(
-        kind="spelling",
-        files={"vocab_file": ("vocab.json",)},
-        special={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
-        options={
-            "word_delimiter_token": "|",
-            "replace_word_delimiter_char": " ",
-            "do_lower_case": False,
-            "target_lang": None,
-        },
-        model_types=(
-            *("wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat", "wavlm"),
-            *("wav2vec2-bert", "wav2vec2-conformer", "sew", "sew-d"),
-        ),
-        positions="relative",
-    ),
-    "Vits": Recipe(
-        kind="sounding",
-        files={"vocab_file": ("vocab.json",)},
-        special={"pad_token": "<pad>", "unk_token": "<unk>"},
-        options={
-            **{"language": None, "add_blank": True, "normalize": True, "phonemize": True},
-            "is_uroman": False,
-        },
-        model_types=("vits",),
         positions="relative",
     ),
     "Canine": Recipe(
@@ -484,17 +443,6 @@ RECIPES: dict[str, Recipe] = {
         ),
         aliases=("Qwen3",),
     ),
-    "Whisper": Recipe(
-        kind="byte_bpe",
-        files={**_VOCAB_MERGES, "normalizer_file": ("normalizer.json",)},
-        special=dict.fromkeys(("unk_token", "bos_token", "eos_token"), END),
-        options={
-            **{"add_prefix_space": False, "errors": "replace", "language": None, "task": None},
-            "predict_timestamps": False,
-        },
-        model_types=("whisper",),
-        reads_all=True,
-    ),
     "CLIP": Recipe(
         kind="clip",
         files=_VOCAB_MERGES,
@@ -509,6 +457,7 @@ RECIPES: dict[str, Recipe] = {
             *("clip", "clipseg", "groupvit", "oneformer", "owlv2", "owlvit", "xclip", "clip_text_model"),
         ),
     ),
+    **SOUND_ROWS,
     **{name: _with_older(name, _of_file(*row)) for name, row in FILE_ROWS.items()},
 }
 

@@ -142,7 +142,7 @@ class SpellingMethods:
         texts = [self.clean_up_tokenization(text) if cleans else text for text, _ in found]
         if not (output_char_offsets or output_word_offsets):
             return texts if batched else texts[0]
-        from formers.core.outputs import SpelledOutput
+        from formers.core.sound_outputs import SpelledOutput
 
         letters = [row if output_char_offsets else None for _, row in found]
         end = self.replace_word_delimiter_char
