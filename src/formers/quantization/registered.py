@@ -195,6 +195,18 @@ AUTO_QUANTIZER_MAPPING: dict[str, Any] = {}
 AUTO_QUANTIZATION_CONFIG_MAPPING: dict[str, Any] = {name: one.config for name, one in FORMATS.items()}
 
 
+def _registered(table: dict[str, Any], method: str, base: type, what: str) -> Callable[[type], type]:
+    def register(cls: type) -> type:
+        if method in table:
+            raise ValueError(f"there is a {what} for {method!r}: {table[method]}")
+        if not issubclass(cls, base):
+            raise TypeError(f"{cls.__name__} must be a {base.__name__}")
+        table[method] = cls
+        return cls
+
+    return register
+
+
 def register_quantization_config(method: str) -> Callable[[type], type]:
     """A decorator for the class of records of a method.
 
@@ -202,16 +214,7 @@ def register_quantization_config(method: str) -> Callable[[type], type]:
         ValueError: for a method that there is already.
         TypeError: for a class that is no `QuantizationConfigMixin`.
     """
-
-    def register(cls: type) -> type:
-        if method in AUTO_QUANTIZATION_CONFIG_MAPPING:
-            raise ValueError(f"there is a config for {method!r}: {AUTO_QUANTIZATION_CONFIG_MAPPING[method]}")
-        if not issubclass(cls, QuantizationConfigMixin):
-            raise TypeError(f"{cls.__name__} must be a QuantizationConfigMixin")
-        AUTO_QUANTIZATION_CONFIG_MAPPING[method] = cls
-        return cls
-
-    return register
+    return _registered(AUTO_QUANTIZATION_CONFIG_MAPPING, method, QuantizationConfigMixin, "config")
 
 
 def register_quantizer(name: str) -> Callable[[type], type]:
@@ -221,16 +224,7 @@ def register_quantizer(name: str) -> Callable[[type], type]:
         ValueError: for a method that there is already.
         TypeError: for a class that is no `HfQuantizer`.
     """
-
-    def register(cls: type) -> type:
-        if name in AUTO_QUANTIZER_MAPPING:
-            raise ValueError(f"there is a quantizer for {name!r}: {AUTO_QUANTIZER_MAPPING[name]}")
-        if not issubclass(cls, HfQuantizer):
-            raise TypeError(f"{cls.__name__} must be a HfQuantizer")
-        AUTO_QUANTIZER_MAPPING[name] = cls
-        return cls
-
-    return register
+    return _registered(AUTO_QUANTIZER_MAPPING, name, HfQuantizer, "quantizer")
 
 
 class AutoQuantizationConfig:
