@@ -132,9 +132,9 @@ class States:
             return None
         if name != "hidden_states":
             return tuple(found)
-        return tuple(
-            t if t.dim() > 2 else self.spread(t) for t in found
-        )  # fewer rows come as callers see them
+        # fewer rows, and states beside their sizes, come as callers see them
+        ready = (not isinstance(t, Tensor) or t.dim() > 2 for t in found)
+        return tuple(t if done else self.spread(t) for t, done in zip(found, ready, strict=True))
 
     @property
     def hidden(self) -> tuple[Tensor, ...] | None:
