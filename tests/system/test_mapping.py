@@ -1,0 +1,263 @@
+"""`formers map`: one answer for every row, by this process and by workers of a cluster that die."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+import sys
+import time
+
+import pytest
+
+import tiny
+from formers.core.extras import MissingExtra
+from formers.jobs.mapping import answers_of, map_files
+from system.cli_command import in_this_process, process
+
+TASK = "text-classification"
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory):
+    return tiny.save_classifier(tmp_path_factory.mktemp("router"))
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [text for text, _ in tiny.tickets(80)]
+
+
+@pytest.fixture(scope="module")
+def expected(router, texts):
+    """What the bare pipeline says of each text alone."""
+    from formers import pipeline
+
+    pipe = pipeline(TASK, model=str(router), device="cpu")
+    return {text: pipe(text)[0] for text in texts}
+
+
+@pytest.fixture
+def data(tmp_path, texts):
+    """A folder with the texts in one file of each kind; what lies where."""
+    import pyarrow
+    from pyarrow import parquet
+
+    folder, parts = tmp_path / "in", [texts[start::6] for start in range(6)]
+    folder.mkdir()
+    parquet.write_table(pyarrow.table({"text": parts[0]}), folder / "a.parquet", row_group_size=7)
+    write_csv(folder / "b.csv", parts[1])
+    (folder / "c.jsonl").write_text("\n\n".join(json.dumps({"text": text}) for text in parts[2]))
+    (folder / "d.json").write_text(json.dumps([{"text": text} for text in parts[3]], indent=1))
+    with gzip.open(folder / "e.csv.gz", "wt") as stream:
+        stream.write("text\n" + "\n".join(parts[4]))
+    (folder / "f.tsv").write_bytes(
+        b"\xef\xbb\xbfid\ttext\r\n" + "".join(f"1\t{t}\r\n" for t in parts[5]).encode()
+    )
+    return folder
+
+
+def write_csv(path, texts):
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["id", "text"], *([i, text] for i, text in enumerate(texts))])
+
+
+def held(folder, texts, expected):
+    """Hold a folder to one answer for each text, the pipeline's own, in the order of the files."""
+    found = list(answers_of(folder))
+    assert len({(row["source"], row["row"]) for row in found}) == len(found) == len(texts)
+    for row, text in zip(found, [text for start in range(6) for text in texts[start::6]], strict=True):
+        assert row["answer"]["label"] == expected[text]["label"]
+        assert row["answer"]["score"] == pytest.approx(expected[text]["score"], abs=1e-5)
+
+
+def test_every_kind_of_table_is_answered_row_for_row(router, data, tmp_path, texts, expected):
+    report = map_files(TASK, router, data, tmp_path / "out", rows=9, device="cpu")
+    assert (report.rows, report.errors, report.skipped) == (240, 0, 0)
+    held(tmp_path / "out", texts, expected)
+
+
+def test_a_bad_row_says_why_and_stops_no_other(router, tmp_path):
+    table, lines = tmp_path / "a.csv", tmp_path / "b.jsonl"
+    table.write_bytes(b'id,text\n1,help\n2,\n3\n4,"the\nparcel"\n5,a\xff\n6,"x"y\n7,the screen\n')
+    lines.write_text(
+        '{"text": "help", "id": "h"}\n{"text": 3}\n[1]\n{"text": "half \\ud800"}\nno\n{"id": 1}\n'
+    )
+    report = map_files(TASK, router, [table, lines], tmp_path / "out", keep=["id"], device="cpu")
+    rows = list(answers_of(tmp_path / "out"))
+    assert [(row.get("id"), "answer" in row) for row in rows] == [
+        ("1", True), ("2", False), (None, False), ("4", True), ("5", False), (None, False), ("7", True),
+        ("h", True), (None, False), (None, False), (None, False), (None, False), (1, False),
+    ]  # fmt: skip
+    assert report.errors == 9
+    said = [
+        "is empty",
+        "1 fields",
+        "half a character",
+        "no CSV",
+        "holds 3",
+        "not list",
+        "half",
+        "JSON",
+        "is empty",
+    ]
+    errors = [row["error"] for row in rows if "error" in row]
+    for part, error in zip(said, errors, strict=True):
+        assert part in error
+
+
+def test_pictures_are_rows_and_a_broken_one_says_why(tmp_path):
+    from PIL import Image
+
+    import formers
+
+    config = formers.ViTConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=8,
+        patch_size=4,
+    )
+    formers.ViTForImageClassification(config).save_pretrained(tmp_path / "model")
+    formers.ViTImageProcessor(size=8).save_pretrained(tmp_path / "model")
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        Image.new("RGB", (9, 9), (40 * number, 0, 0)).save(tmp_path / "in" / f"{number}.png")
+    (tmp_path / "in" / "2.png").write_bytes(b"no picture at all")
+    task = "image-classification"
+    report = map_files(task, tmp_path / "model", tmp_path / "in", tmp_path / "out", rows=4, device="cpu")
+    rows = list(answers_of(tmp_path / "out"))
+    assert (report.rows, report.errors, report.blocks) == (5, 1, 2)
+    assert ["error" in row for row in rows] == [False, False, True, False, False]
+    pipe = formers.pipeline(task, model=str(tmp_path / "model"), device="cpu")
+    alone = pipe(str(tmp_path / "in" / "4.png"))
+    assert rows[4]["answer"][0]["score"] == pytest.approx(alone[0]["score"], abs=1e-5)
+
+
+def test_a_model_that_is_broken_stops_the_run(router, tmp_path):
+    write_csv(tmp_path / "a.csv", ["help"] * 3)
+    folder = tmp_path / "router"
+    shutil.copytree(router, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(Exception, match="layer"):
+        map_files(TASK, folder, tmp_path / "a.csv", tmp_path / "out", device="cpu")
+
+
+def test_another_run_into_the_same_folder_is_refused(router, tmp_path):
+    table, out = tmp_path / "a.csv", tmp_path / "out"
+    write_csv(table, ["help", "the screen"])
+    map_files(TASK, router, table, out, device="cpu")
+    again = map_files(TASK, router, table, out, device="cpu", batch_size=1)
+    assert (again.skipped, again.blocks, again.rows) == (1, 0, 0)
+    for other, said in (({"parameters": {"top_k": 2}}, "parameters was {}"), ({"keep": ["id"]}, "keep was"),
+                        ({"columns": "id"}, "columns was"), ({"rows": 7}, "rows was 1000")):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            map_files(TASK, router, table, out, device="cpu", **other)
+    write_csv(table, ["help", "the screen", "more"])
+    with pytest.raises(ValueError, match="changed since"):
+        map_files(TASK, router, table, out, device="cpu")
+    with pytest.raises(ValueError, match="revision was"):
+        map_files(TASK, tiny.save_classifier(tmp_path / "other", seed=1), table, out, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"columns": "txt"}, "no column 'txt'; did you mean 'text'"),
+        ({"keep": ["row"]}, "keep row"),
+        ({"task": "text-clasification"}, "text-classification"),
+        ({"inputs": "s3://bucket/a.parquet"}, "address"),
+        ({"inputs": "nothing-*.csv"}, "there is no file"),
+        ({"output": "in"}, "lies in"),
+        ({"output": "taken"}, "something else"),
+        ({"workers": 0}, "workers must be at least 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_cannot_be_done_is_refused_before_the_work(router, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in", "taken"):
+        (tmp_path / name).mkdir()
+        write_csv(tmp_path / name / "a.csv", ["help"])
+    given = {"task": TASK, "model": router, "inputs": "in/a.csv", "output": "out", "device": "cpu", **options}
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        map_files(**given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_one_process_does_it_and_a_cluster_is_refused(router, tmp_path, monkeypatch):
+    write_csv(tmp_path / "a.csv", ["help"])
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"formers\[ray\]"):
+        map_files(TASK, router, tmp_path / "a.csv", tmp_path / "out", workers=2, device="cpu")
+    assert map_files(TASK, router, tmp_path / "a.csv", tmp_path / "out", device="cpu").rows == 1
+
+
+def test_a_driver_that_is_killed_is_gone_on_with(
+    router, data, tmp_path, texts, expected, capsys, monkeypatch
+):
+    command = [
+        "map",
+        "--task",
+        TASK,
+        "--model",
+        router,
+        data,
+        tmp_path / "out",
+        "--rows",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    driver = process(*command)
+    while driver.poll() is None and len(list(tmp_path.glob("out/block-*"))) < 3:
+        time.sleep(0.001)
+    driver.kill()
+    driver.communicate()
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/block-*")}
+    assert 3 <= len(done) < 120
+    with pytest.raises(ValueError, match="lacks"):
+        answers_of(tmp_path / "out")
+    status, _, said = in_this_process(capsys, monkeypatch)(*command)
+    assert status == 0, said
+    assert f"{len(done)} of 120 blocks were there" in said
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    held(tmp_path / "out", texts, expected)
+    assert not list(tmp_path.glob("out/.*"))
+
+
+def test_ctrl_c_says_how_to_go_on(router, data, tmp_path, texts, expected, capsys, monkeypatch):
+    from formers.jobs.mapping.folder import Folder
+
+    run, write = in_this_process(capsys, monkeypatch), Folder.write
+
+    def interrupted(self, block, rows):
+        if block.index == 4:
+            raise KeyboardInterrupt
+        return write(self, block, rows)
+
+    command = [
+        "map",
+        "--task",
+        TASK,
+        "--model",
+        router,
+        data,
+        tmp_path / "out",
+        "--rows",
+        "9",
+        "--device",
+        "cpu",
+    ]
+    monkeypatch.setattr(Folder, "write", interrupted)
+    status, _, said = run(*command)
+    assert status == 130
+    assert "the same command goes on" in said
+    monkeypatch.setattr(Folder, "write", write)
+    status, shown, _ = run(*command, "--json")
+    assert status == 0
+    assert json.loads(shown)["skipped"] == 4
+    held(tmp_path / "out", texts, expected)
