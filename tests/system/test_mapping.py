@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 import shutil
 import sys
@@ -15,8 +13,7 @@ import tiny
 from formers.core.extras import MissingExtra
 from formers.jobs.mapping import answers_of, map_files
 from system.cli_command import in_this_process, process
-
-TASK = "text-classification"
+from system.mapping_data import TASK, held, said_alone, save_each_kind, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -31,51 +28,19 @@ def texts():
 
 @pytest.fixture(scope="module")
 def expected(router, texts):
-    """What the bare pipeline says of each text alone."""
-    from formers import pipeline
-
-    pipe = pipeline(TASK, model=str(router), device="cpu")
-    return {text: pipe(text)[0] for text in texts}
+    return said_alone(router, texts)
 
 
 @pytest.fixture
 def data(tmp_path, texts):
-    """A folder with the texts in one file of each kind; what lies where."""
-    import pyarrow
-    from pyarrow import parquet
-
-    folder, parts = tmp_path / "in", [texts[start::6] for start in range(6)]
-    folder.mkdir()
-    parquet.write_table(pyarrow.table({"text": parts[0]}), folder / "a.parquet", row_group_size=7)
-    write_csv(folder / "b.csv", parts[1])
-    (folder / "c.jsonl").write_text("\n\n".join(json.dumps({"text": text}) for text in parts[2]))
-    (folder / "d.json").write_text(json.dumps([{"text": text} for text in parts[3]], indent=1))
-    with gzip.open(folder / "e.csv.gz", "wt") as stream:
-        stream.write("text\n" + "\n".join(parts[4]))
-    (folder / "f.tsv").write_bytes(
-        b"\xef\xbb\xbfid\ttext\r\n" + "".join(f"1\t{t}\r\n" for t in parts[5]).encode()
-    )
-    return folder
-
-
-def write_csv(path, texts):
-    with path.open("w", newline="") as stream:
-        csv.writer(stream).writerows([["id", "text"], *([i, text] for i, text in enumerate(texts))])
-
-
-def held(folder, texts, expected):
-    """Hold a folder to one answer for each text, the pipeline's own, in the order of the files."""
-    found = list(answers_of(folder))
-    assert len({(row["source"], row["row"]) for row in found}) == len(found) == len(texts)
-    for row, text in zip(found, [text for start in range(6) for text in texts[start::6]], strict=True):
-        assert row["answer"]["label"] == expected[text]["label"]
-        assert row["answer"]["score"] == pytest.approx(expected[text]["score"], abs=1e-5)
+    save_each_kind(tmp_path / "in", texts)
+    return tmp_path / "in"
 
 
 def test_every_kind_of_table_is_answered_row_for_row(router, data, tmp_path, texts, expected):
     report = map_files(TASK, router, data, tmp_path / "out", rows=9, device="cpu")
     assert (report.rows, report.errors, report.skipped) == (240, 0, 0)
-    held(tmp_path / "out", texts, expected)
+    held(list(answers_of(tmp_path / "out")), texts, expected)
 
 
 def test_a_bad_row_says_why_and_stops_no_other(router, tmp_path):
@@ -225,7 +190,7 @@ def test_a_driver_that_is_killed_is_gone_on_with(
     assert status == 0, said
     assert f"{len(done)} of 120 blocks were there" in said
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    held(tmp_path / "out", texts, expected)
+    held(list(answers_of(tmp_path / "out")), texts, expected)
     assert not list(tmp_path.glob("out/.*"))
 
 
@@ -260,4 +225,19 @@ def test_ctrl_c_says_how_to_go_on(router, data, tmp_path, texts, expected, capsy
     status, shown, _ = run(*command, "--json")
     assert status == 0
     assert json.loads(shown)["skipped"] == 4
-    held(tmp_path / "out", texts, expected)
+    held(list(answers_of(tmp_path / "out")), texts, expected)
+
+
+def test_a_block_that_kills_every_worker_ends_the_run(router, tmp_path):
+    from formers.jobs.mapping.folder import Folder
+    from formers.jobs.mapping.inputs import Block
+
+    folder, block = Folder(tmp_path), Block(0, 0, 0, 3)
+    for _ in range(2):
+        folder.begin(block, 2)
+    with pytest.raises(RuntimeError, match="died 2 times over block 0"):
+        folder.begin(block, 2)
+    folder.tidy()
+    folder.begin(block, 2)
+    folder.end(block)
+    assert not list(tmp_path.iterdir())

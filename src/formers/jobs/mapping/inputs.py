@@ -225,7 +225,7 @@ def _csv_records(path: str, offset: int, size: int | None) -> Iterator[tuple[int
                     raise ValueError(f"{path}: a quote that is opened at byte {begins} never ends") from error
                 yield begins, at, Bad(f"the line is no CSV: {error}")
                 continue
-            if not any(field.strip() for field in fields):
+            if not fields:  # a line without anything; one with blanks or quotes is a row
                 continue
             if len(fields) != len(columns):
                 yield begins, at, Bad(f"{len(fields)} fields where the head line has {len(columns)}")
