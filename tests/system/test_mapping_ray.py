@@ -65,6 +65,9 @@ def test_a_worker_that_dies_loses_nothing_and_answers_nothing_twice(router, tmp_
 
 def test_what_a_worker_raises_is_what_the_driver_says(router, tmp_path):
     (tmp_path / "a.csv").write_text("text\nhelp\n")
-    with pytest.raises(ValueError, match="Fill"):
-        map_files("fill-mask", router, tmp_path / "a.csv", tmp_path / "out", address="auto", device="cpu")
+    with pytest.raises(TypeError, match="top_k"):
+        map_files(
+            TASK, router, tmp_path / "a.csv", tmp_path / "out",
+            address="auto", device="cpu", parameters={"top_kk": 3},
+        )  # fmt: skip
     assert ray.is_initialized()
