@@ -114,6 +114,8 @@ def test_a_model_that_is_broken_stops_the_run(router, tmp_path):
 def test_another_run_into_the_same_folder_is_refused(router, tmp_path):
     table, out = tmp_path / "a.csv", tmp_path / "out"
     write_csv(table, ["help", "the screen"])
+    with pytest.raises(TypeError, match="did you mean 'top_k'"):
+        map_files(TASK, router, table, out, device="cpu", parameters={"top_kk": 2})
     map_files(TASK, router, table, out, device="cpu")
     again = map_files(TASK, router, table, out, device="cpu", batch_size=1)
     assert (again.skipped, again.blocks, again.rows) == (1, 0, 0)

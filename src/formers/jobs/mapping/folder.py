@@ -120,7 +120,7 @@ class Folder:
             ValueError: where that run had other settings, or other inputs.
         """
         known = self.known()
-        if known is None:
+        if known is None or not any(self.path.glob("block-*")):  # one that failed before its first answer
             plan = Plan(settings, inputs, cut(inputs, rows))
             told = {
                 "version": _VERSION, "settings": settings, "rows": plan.rows, "inputs": inputs,

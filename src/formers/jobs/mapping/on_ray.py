@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +22,45 @@ from formers.jobs.mapping.inputs import Block
 
 # how often a worker may die over one block: more is no accident
 _DEATHS = 10
+# what errors of workers are, where they are raised again
+_KINDS = {one.__name__: one for one in (OSError, ValueError, TypeError, MemoryError)}
 _PIECES = 200  # tasks that blocks are shared out in, at least; 8 for each worker where those are more
 
 
 class Worker:
-    """An `Answerer` as Ray Data makes one in each process."""
+    """An `Answerer` as Ray Data makes one in each process.
+
+    What it raises travels as a value: Ray tells of an exception by its own, and of one in a constructor by a
+    death. So the model is loaded when the first block comes.
+    """
 
     def __init__(self, work: Work, threads: int) -> None:
         import torch
 
         os.environ["RAYON_NUM_THREADS"] = str(threads)  # read when the first text is tokenized
         torch.set_num_threads(threads)
-        self._answerer, self._folder = Answerer(work), Folder(Path(work.folder))
+        self._work, self._folder = work, Folder(Path(work.folder))
+
+    @cached_property
+    def _answerer(self) -> Answerer:
+        return Answerer(self._work)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Answer the blocks of a batch, whose only column has each as JSON; one receipt each."""
-        found = []
-        for text in batch["block"]:
-            places, files = json.loads(str(text))
-            block = Block(*places)
+        return {"receipt": [json.dumps(self._receipt(*json.loads(str(text)))) for text in batch["block"]]}
+
+    def _receipt(self, places: list[int], files: list[str]) -> Any:
+        """A receipt as a dict, None for a block that was there, or (kind, text) of what was raised."""
+        block = Block(*places)
+        try:
             self._folder.begin(block, _DEATHS)
             receipt = self._answerer.answer(block, files)
+        except Exception as error:
+            kind = next((name for name, one in _KINDS.items() if isinstance(error, one)), "")
+            return [kind, str(error) if kind else f"{type(error).__name__}: {error}"]
+        finally:
             self._folder.end(block)
-            found.append(json.dumps(None if receipt is None else asdict(receipt)))
-        return {"receipt": found}
+        return None if receipt is None else asdict(receipt)
 
 
 def on_cluster(
@@ -61,7 +77,8 @@ def on_cluster(
 
     Raises:
         MissingExtra: without Ray.
-        RuntimeError: where workers died again and again.
+        RuntimeError: where workers died again and again over a block.
+        Exception: what a worker raised: a RuntimeError, where it is no usual refusal.
     """
     ray, data = need("ray", "ray", "work on a cluster"), need("ray.data", "ray", "work on a cluster")
     with _connected(ray, address, workers):
@@ -78,20 +95,12 @@ def on_cluster(
             num_cpus=1,
             **({"num_gpus": 1} if gpus else {}),
         )
-        try:
-            for row in answered.iter_rows():
-                if (receipt := json.loads(row["receipt"])) is not None:
-                    yield Receipt(**receipt)
-        except ray.exceptions.RayTaskError as error:
-            raise _own(error) from error
-
-
-def _own(error: BaseException) -> BaseException:
-    """What the worker raised, without what Ray put around it."""
-    cause = getattr(error, "cause", None) or error.__cause__
-    while cause is not None and type(cause).__module__.startswith("ray."):
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return cause if isinstance(cause, Exception) else error
+        for row in answered.iter_rows():
+            receipt = json.loads(row["receipt"])
+            if isinstance(receipt, list):
+                raise _KINDS.get(receipt[0], RuntimeError)(receipt[1])
+            if receipt is not None:
+                yield Receipt(**receipt)
 
 
 @contextmanager
