@@ -101,6 +101,58 @@ def test_pictures_are_rows_and_a_broken_one_says_why(tmp_path):
     assert rows[4]["answer"][0]["score"] == pytest.approx(alone[0]["score"], abs=1e-5)
 
 
+def test_sounds_lie_in_tables_as_data_sets_keep_them(tmp_path):
+    import io
+
+    import numpy
+    import pyarrow
+    import soundfile
+    from pyarrow import parquet
+
+    import formers
+    from generation.small_spelling import write
+
+    write(tmp_path / "model", "ForSequenceClassification", num_labels=3)
+    waves = [numpy.random.default_rng(seed).normal(size=1600).astype("float32") for seed in range(3)]
+    held = []
+    for wave in waves:
+        soundfile.write(stream := io.BytesIO(), wave, 16_000, format="WAV", subtype="FLOAT")
+        held.append({"bytes": stream.getvalue(), "path": None})
+    held[1] = {"bytes": b"no sound", "path": None}
+    parquet.write_table(pyarrow.table({"id": [7, 8, 9], "audio": held}), tmp_path / "a.parquet")
+    task = "audio-classification"
+    report = map_files(
+        task, tmp_path / "model", tmp_path / "a.parquet", tmp_path / "out", keep=["id"], device="cpu"
+    )
+    rows = list(answers_of(tmp_path / "out"))
+    assert [(row["id"], "error" in row) for row in rows] == [(7, False), (8, True), (9, False)]
+    assert report.errors == 1
+    alone = formers.pipeline(task, model=str(tmp_path / "model"), device="cpu")(waves[2])
+    assert rows[2]["answer"][0]["score"] == pytest.approx(alone[0]["score"], abs=1e-5)
+
+
+def test_several_columns_are_asked_together(tmp_path):
+    import formers
+
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    config = formers.AutoConfig.from_pretrained(encoder)
+    formers.BertForQuestionAnswering(config).save_pretrained(tmp_path / "model")
+    formers.AutoTokenizer.from_pretrained(encoder).save_pretrained(tmp_path / "model")
+    rows = [
+        {"q": "what is late", "context": f"the parcel {word} my card"} for word in ("help", "was", "please")
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"q": "what"}]))
+    columns = ["question=q", "context"]
+    task = "question-answering"
+    map_files(task, tmp_path / "model", tmp_path / "a.jsonl", tmp_path / "out", columns=columns, device="cpu")
+    found = list(answers_of(tmp_path / "out"))
+    assert found.pop()["error"] == "the column 'context' is empty"
+    pipe = formers.pipeline(task, model=str(tmp_path / "model"), device="cpu")
+    for row, answer in zip(rows, found, strict=True):
+        alone = pipe(question=row["q"], context=row["context"])
+        assert answer["answer"]["answer"] == alone["answer"]
+
+
 def test_a_model_that_is_broken_stops_the_run(router, tmp_path):
     write_csv(tmp_path / "a.csv", ["help"] * 3)
     folder = tmp_path / "router"
