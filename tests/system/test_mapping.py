@@ -295,3 +295,22 @@ def test_a_block_that_kills_every_worker_ends_the_run(router, tmp_path):
     folder.begin(block, 2)
     folder.end(block)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_tells_its_notices_and_what_was_raised(tmp_path):
+    from formers.jobs.mapping.answering import Work
+    from formers.jobs.mapping.on_ray import Worker
+
+    encoder = tiny.save_encoder(tmp_path / "encoder")  # without a head
+    write_csv(tmp_path / "a.csv", ["help"])
+    (tmp_path / "out").mkdir()
+    block = json.dumps([[0, 0, 0, 1, 8, 7], [str(tmp_path / "a.csv")]])
+    for options, kind, notices in (({}, dict, True), ({"top_kk": 3}, list, False)):
+        work = Work(str(tmp_path / "out"), TASK, str(encoder), None, {"text": "text"}, options=options)
+        (told,) = Worker(work, 1)({"block": [block]})["receipt"]
+        became, said = json.loads(told)
+        assert type(became) is kind
+        assert any("initialised afresh" in text for text in said) is notices
+        (tmp_path / "out" / "block-0000000.jsonl").unlink(missing_ok=True)
+    assert became[0] == "TypeError"
+    assert not list((tmp_path / "out").iterdir())

@@ -126,7 +126,9 @@ class Folder:
                 "version": _VERSION, "settings": settings, "rows": plan.rows, "inputs": inputs,
                 "blocks": [astuple(block) for block in plan.blocks],
             }  # fmt: skip
-            write_text(self.path / MANIFEST, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+            write_text(
+                self.path / MANIFEST, json.dumps(told, separators=(",", ":"), ensure_ascii=False) + "\n"
+            )
             return plan
         then = known["settings"]
         other = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from formers.core.extras import need
+from formers.core.notices import Notice, notice
 from formers.jobs.mapping.answering import Answerer, Receipt, Work
 from formers.jobs.mapping.folder import Folder
 from formers.jobs.mapping.inputs import Block
@@ -46,8 +48,19 @@ class Worker:
         return Answerer(self._work)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Answer the blocks of a batch, whose only column has each as JSON; one receipt each."""
-        return {"receipt": [json.dumps(self._receipt(*json.loads(str(text)))) for text in batch["block"]]}
+        """Answer the blocks of a batch, whose only column has each as JSON.
+
+        Returns:
+            "receipt": for each, as JSON, what became of it and the notices that were given meanwhile.
+        """
+        found = []
+        for text in batch["block"]:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always", Notice)
+                became = self._receipt(*json.loads(str(text)))
+            notices = [str(one.message) for one in said if issubclass(one.category, Notice)]
+            found.append(json.dumps([became, notices]))
+        return {"receipt": found}
 
     def _receipt(self, places: list[int], files: list[str]) -> Any:
         """A receipt as a dict, None for a block that was there, or (kind, text) of what was raised."""
@@ -96,7 +109,9 @@ def on_cluster(
             **({"num_gpus": 1} if gpus else {}),
         )
         for row in answered.iter_rows():
-            receipt = json.loads(row["receipt"])
+            receipt, notices = json.loads(row["receipt"])
+            for text in notices:  # workers have no screen; each is said once
+                notice(text)
             if isinstance(receipt, list):
                 raise _KINDS.get(receipt[0], RuntimeError)(receipt[1])
             if receipt is not None:
