@@ -22,6 +22,7 @@ from formers.cli import (
     evaluate,
     export,
     look,
+    mapping,
     predict,
     quantize,
     serve,
@@ -103,6 +104,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("predict")(predict.predict)
+app.command("map")(mapping.map_)
 app.command("look")(look.look)
 app.command("embed")(embed.embed)
 app.command("transcribe")(transcribe.transcribe)

@@ -111,7 +111,7 @@ def _parquet_rows(path: Path, wanted: Collection[str]) -> Rows:
 
 def _csv_rows(text: str, path: Path, kind: str, wanted: Collection[str]) -> Rows:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    delimiter = "\t" if kind == ".tsv" else _delimiter(text, wanted)
+    delimiter = "\t" if kind == ".tsv" else delimiter_of(text, wanted)
     quoted = delimiter != "\t" or not _quotes_are_text(text)
     reader = csv.reader(
         io.StringIO(text, newline=""),
@@ -145,7 +145,7 @@ def _csv_rows(text: str, path: Path, kind: str, wanted: Collection[str]) -> Rows
     return rows
 
 
-def _delimiter(text: str, wanted: Collection[str]) -> str:
+def delimiter_of(text: str, wanted: Collection[str]) -> str:
     """The one under which the header names most of the wanted columns, then the one that it holds most."""
     header = re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0]
     bare = re.sub('"[^"]*"', "", header)
