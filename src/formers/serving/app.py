@@ -122,7 +122,9 @@ def _of_v1(service: Any) -> _Parts:
         from formers.serving.writing.endpoint import response_routes, writing_endpoints
 
         routers = [model_routes(service), response_routes(service), page_routes("chat.html")]
-        return writing_endpoints(service), routers, refused
+        from formers.serving.tasks.writing import generating_endpoints
+
+        return [*writing_endpoints(service), *generating_endpoints(service)], routers, refused
     from formers.serving.embeddings import embedding_endpoint
 
     return [embedding_endpoint(service)], [model_routes(service), page_routes()], refused

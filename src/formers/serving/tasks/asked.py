@@ -91,10 +91,13 @@ class Reader:
         if many and not inputs:
             raise Refusal(422, "inputs is an empty list")
         if many and len(inputs) > self.settings.max_texts:
-            raise Refusal(413, f"{len(inputs)} inputs in one request; at most {self.settings.max_texts} are taken")
+            raise Refusal(
+                413, f"{len(inputs)} inputs in one request; at most {self.settings.max_texts} are taken"
+            )
         each = enumerate(inputs) if many else [(None, inputs)]
         asks = [
-            self._ask(one, "inputs" if place is None else f"inputs[{place}]", parameters) for place, one in each
+            self._ask(one, "inputs" if place is None else f"inputs[{place}]", parameters)
+            for place, one in each
         ]
         return Asked(asks, not many)
 
@@ -278,7 +281,9 @@ class Reader:
                 raise Refusal(422, f"{name} must be a number from {low:g} to {high:g}, not {quoted(value)}")
         strings = value if isinstance(value, list) else [value]
         if len(strings) > self.settings.max_texts:
-            raise Refusal(413, f"{name} has {len(strings)} values; at most {self.settings.max_texts} are taken")
+            raise Refusal(
+                413, f"{name} has {len(strings)} values; at most {self.settings.max_texts} are taken"
+            )
         for one in strings:
             if isinstance(one, str):
                 self._text(one, name)
@@ -314,7 +319,9 @@ def _parts(raw: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
         head, gap, value = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         if not gap or len(head) > _HEAD:
             raise Refusal(422, "a field of the form has no head, or one that is too large")
-        name = BytesHeaderParser().parsebytes(head + b"\r\n\r\n").get_param("name", header="content-disposition")
+        name = (
+            BytesHeaderParser().parsebytes(head + b"\r\n\r\n").get_param("name", header="content-disposition")
+        )
         if not isinstance(name, str) or not name:
             raise Refusal(422, "a field of the form has no name")
         found.append((name, value))

@@ -1,4 +1,4 @@
-"""The routes of the Hub's Inference API: `POST /` and `POST /models/NAME`, for the one task that is served."""
+"""The routes of the Hub's Inference API: `POST /` and `POST /models/NAME`, for the task that is served."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ class TaskEndpoint(Endpoint):
             read = reader.of_file
         else:
             if not kind.endswith("json"):
-                also = f", multipart/form-data, or that of a {row.file}" if row.file else ", multipart/form-data"
+                also = (
+                    f", multipart/form-data, or that of a {row.file}" if row.file else ", multipart/form-data"
+                )
                 said = quoted(kind) if kind else "none"
                 raise Refusal(415, f"the Content-Type must be application/json{also}, but is {said}")
             check_type(headers)
@@ -139,7 +141,9 @@ def _is_media(kind: str) -> bool:
 def _check_origin(headers: dict[bytes, bytes], kind: str) -> None:
     """Take what a browser sends without asking from pages of this server alone."""
     if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
-        raise Refusal(415, f"pages of other origins must send application/json, not {kind or 'an unnamed type'}")
+        raise Refusal(
+            415, f"pages of other origins must send application/json, not {kind or 'an unnamed type'}"
+        )
     if (packed := headers.get(b"content-encoding", b"identity").strip().lower()) != b"identity":
         said = quoted(packed.decode("latin-1"))
         raise Refusal(415, f"the body must be sent as it is, without Content-Encoding, but this is {said}")
@@ -151,4 +155,6 @@ def task_endpoints(server: TaskServer) -> list[APIRoute]:
     name, task = server.name, server.task
     paths = ("/", f"/models/{name}", f"/pipeline/{task}/{name}", f"/models/{name}/pipeline/{task}")
     text = f"The task {task}, as the Hub's Inference API has it: inputs and parameters."
-    return [documented(path, answers, text, ("inputs", "parameters"), "inputs", named=False) for path in paths]
+    return [
+        documented(path, answers, text, ("inputs", "parameters"), "inputs", named=False) for path in paths
+    ]

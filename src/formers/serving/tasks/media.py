@@ -87,7 +87,9 @@ def sound(data: bytes, place: str, rate: int, most: float) -> Wave:
         Refusal: 413 for a longer one, 422 for what cannot be read.
     """
     if not any(data[at : at + len(mark)] == mark for at, mark in _SOUNDS):
-        raise Refusal(422, f"{place} is no sound in a format that is read here, such as WAV, FLAC, OGG or MP3")
+        raise Refusal(
+            422, f"{place} is no sound in a format that is read here, such as WAV, FLAC, OGG or MP3"
+        )
     there = [name for name in _DECODERS if installed(name)]
     for decoder in there:
         try:

@@ -194,11 +194,13 @@ ROWS: Mapping[str, Row] = {
     "table-question-answering": Row(
         (Form({"query": "text", "table": "table"}),), ("padding", "sequential", "truncation"), collapses=True
     ),
-    "fill-mask": Row((_TEXT,), ("targets", "top_k"), listed=True),
+    "fill-mask": Row((_TEXT,), ("targets", "top_k"), collapses=True),
     "zero-shot-classification": Row(
         (Form("text", write=_pairs),), (*_ZERO_SHOT, "multi_label"), needed=("candidate_labels",)
     ),
-    "feature-extraction": Row((_TEXT,), ("truncate",), renamed={"truncate": "truncation"}, stray=("truncate",)),
+    "feature-extraction": Row(
+        (_TEXT,), ("truncate",), renamed={"truncate": "truncation"}, stray=("truncate",)
+    ),
     "sentence-embeddings": Row(
         (
             _TEXT,
@@ -253,7 +255,9 @@ ROWS: Mapping[str, Row] = {
         (_PICTURE,), ("candidate_labels", "threshold", "top_k"), needed=("candidate_labels",)
     ),
     "automatic-speech-recognition": Row(
-        (Form("sound", write=_chunks),), ("chunk_length_s", "return_language", "return_timestamps"), "generate_kwargs"
+        (Form("sound", write=_chunks),),
+        ("chunk_length_s", "return_language", "return_timestamps"),
+        "generate_kwargs",
     ),
     "audio-classification": Row((_SOUND,), _FUNCTION),
     "zero-shot-audio-classification": Row((_SOUND,), _ZERO_SHOT, needed=("candidate_labels",)),

@@ -194,7 +194,11 @@ def documented(
     async def endpoint() -> None: ...
 
     endpoint.__doc__ = text
-    shape = {"type": "object", "properties": {name: {} for name in fields}, "required": [*(["model"] if named else []), *needed]}
+    shape = {
+        "type": "object",
+        "properties": {name: {} for name in fields},
+        "required": [*(["model"] if named else []), *needed],
+    }
     body = {"required": True, "content": {"application/json": {"schema": shape}}}
     name = path.removeprefix("/v1/").replace("/", "_")
     route = APIRoute(
