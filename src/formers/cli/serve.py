@@ -68,8 +68,8 @@ def serve(
 
     A classifier answers POST /classify. A model that predicts the next token answers POST
     /v1/chat/completions, /v1/responses and /v1/completions, as clients of the OpenAI API ask them, and has a
-    chat on its page; an encoder without a head answers /v1/embeddings. Any other, and all with --task, answers
-    POST / and POST /models/NAME as clients of the Hub's Inference API ask them.
+    chat on its page; an encoder without a head answers /v1/embeddings. Any other, and
+    all with --task, answers POST / and POST /models/NAME as clients of the Hub's Inference API ask them.
     """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings

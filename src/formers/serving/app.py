@@ -103,8 +103,10 @@ def _parts(service: Any) -> _Parts:
 
 def _of_task(service: Any) -> _Parts:
     from formers.serving.tasks.endpoint import refused, task_endpoints
+    from formers.serving.tasks.tei import info_routes, tei_endpoints
 
-    return task_endpoints(service), [page_routes()], refused
+    bare = [*task_endpoints(service), *tei_endpoints(service)]
+    return bare, [info_routes(service), page_routes()], refused
 
 
 def _of_classifier(service: Service) -> _Parts:

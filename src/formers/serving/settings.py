@@ -45,8 +45,8 @@ class Settings:
             a client can fetch them or go on from them. 0 keeps none.
         max_kept_bytes: bytes that they may take.
         keep_responses: seconds for which one is kept.
-        api_key: when given, the endpoints of the human queue, all under `/v1` and every task ask for it (`X-API-Key`, or
-            `Authorization: Bearer`).
+        api_key: when given, the endpoints of the human queue, all under `/v1` and every task ask for it
+            (`X-API-Key`, or `Authorization: Bearer`).
         protect_classify: ask for the key at `/classify` too.
         log_path: file that the request lines (JSON) are appended to. None: standard error.
         log_texts: write the texts into the request lines. Off: a log must not become a copy of people's mail.

@@ -78,7 +78,7 @@ class Reader:
     def of_object(self, body: Mapping[str, Any]) -> Asked:
         """The same, once it is read."""
         beside = {name for form in self.row.forms for name in form.fields if name}
-        _check_known(body, ("inputs", "parameters", *beside, *self.row.stray), "key")
+        check_known(body, ("inputs", "parameters", *beside, *self.row.stray), "key")
         stray = {name: body[name] for name in self.row.stray if name in body}
         inputs = self._inputs({name: value for name, value in body.items() if name not in stray})
         told = body.get("parameters")
@@ -169,7 +169,7 @@ class Reader:
         if not objects:
             raise Refusal(422, f"{place} must be a {forms[0].takes}, not an object")
         form = objects[0]
-        _check_known(given, tuple(form.fields), f"key in {place}:")
+        check_known(given, tuple(form.fields), f"key in {place}:")
         lost = [name for name in form.fields if name not in given and name not in form.optional]
         if lost:
             raise Refusal(422, f"{place} has no {lost[0]}")
@@ -246,13 +246,13 @@ class Reader:
         """
         row = self.row
         told = {name: value for name, value in told.items() if value is not None}
-        _check_known(told, row.known, "parameter")
+        check_known(told, row.known, "parameter")
         settings: dict[str, Any] = {}
         for name in NESTED:
             nested = told.pop(name, {})
             if not isinstance(nested, dict):
                 raise Refusal(422, f"{name} must be an object")
-            _check_known(nested, GENERATE, f"parameter in {name}:")
+            check_known(nested, GENERATE, f"parameter in {name}:")
             settings |= nested
         for name in [name for name in told if name not in row.parameters]:
             settings[name] = told.pop(name)
@@ -299,7 +299,12 @@ def _cost(text: str) -> int:
     return len(text) // 3 + 8
 
 
-def _check_known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+def check_known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    """Refuse what is not known, by its name.
+
+    Raises:
+        Refusal: 422.
+    """
     for name in given:
         if name not in known:
             near = did_you_mean(name, known) if len(name) <= LONGEST_KEY else ""

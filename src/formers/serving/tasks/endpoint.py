@@ -39,11 +39,13 @@ def refused(refusal: Refusal) -> Response:
 class TaskEndpoint(Endpoint):
     """Answers one path."""
 
-    error_of = staticmethod(error_of)
-
     def __init__(self, server: TaskServer) -> None:
         super().__init__(server)
         self.tasks = server
+
+    def told(self, refusal: Refusal) -> dict[str, Any]:
+        """An error in the form of the Hub's API."""
+        return error_of(refusal)
 
     def _count(self, record: dict[str, Any]) -> None:
         """All is counted where it is answered."""
@@ -52,7 +54,7 @@ class TaskEndpoint(Endpoint):
         server = self.tasks
         asked = await self._read(scope, receive)
         answers = await self._solved(asked, scope, receive, record)
-        found = [_sound(answer) for answer in answers]
+        found = [sound(answer) for answer in answers]
         if not asked.single:
             body = b"[" + b",".join(one.body for one in found) + b"]"
         else:
@@ -108,7 +110,7 @@ class TaskEndpoint(Endpoint):
             return await understood(raw, read, row.media)
 
 
-def _sound(answer: Answer) -> Solved:
+def sound(answer: Answer) -> Solved:
     """An answer that is none of a refused input.
 
     Raises:

@@ -59,8 +59,11 @@ def picture(data: bytes, place: str, most: int) -> Any:
     Raises:
         Refusal: 413 for more, 422 for what cannot be read.
     """
+    module = pillow()
     try:
-        found = pillow().open(io.BytesIO(data), formats=FORMATS)
+        found = module.open(io.BytesIO(data), formats=FORMATS)
+    except module.DecompressionBombError:
+        raise Refusal(413, f"{place} has far more than the {most} pixels that are taken") from None
     except Exception:  # whatever a decoder raises of bytes that somebody made up
         raise Refusal(422, f"{place} is no picture in one of the formats {', '.join(FORMATS)}") from None
     if found.width * found.height > most:

@@ -177,7 +177,13 @@ _VECTORS = ("normalize", "prompt_name", "truncate", "dimensions")
 _ZERO_SHOT = ("candidate_labels", "hypothesis_template")
 
 ROWS: Mapping[str, Row] = {
-    "text-classification": Row((_TEXT,), _FUNCTION, defaults={"top_k": None}, wrapped=True),
+    "text-classification": Row(
+        (_TEXT, Form({"text": "text", "text_pair": "text"})),
+        (*_FUNCTION, "truncate"),
+        defaults={"top_k": None},
+        renamed={"truncate": "truncation"},
+        wrapped=True,
+    ),
     "token-classification": Row(
         (_TEXT,),
         ("aggregation_strategy", "ignore_labels", "stride"),
@@ -215,7 +221,9 @@ ROWS: Mapping[str, Row] = {
         stray=_VECTORS,
     ),
     "text-ranking": Row(
-        (Form({"query": "text", "documents": "texts"}),), ("top_k", "return_documents", "function_to_apply")
+        (Form({"query": "text", "documents": "texts"}),),
+        ("top_k", "return_documents", "function_to_apply", "truncate"),
+        renamed={"truncate": "truncation"},
     ),
     "summarization": Row((_TEXT,), _REWRITES, "", listed=True),
     "translation": Row((_TEXT,), (*_REWRITES, "src_lang", "tgt_lang"), "", listed=True),

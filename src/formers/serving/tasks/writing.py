@@ -155,7 +155,9 @@ class Generated(Shape):
 class Generating(Writing[Asked]):
     """Answers one path."""
 
-    error_of = staticmethod(error_of)
+    def told(self, refusal: Refusal) -> dict[str, Any]:
+        """An error in the form of the Hub's API."""
+        return error_of(refusal)
 
 
 def generating_endpoints(writer: Writer) -> list[APIRoute]:

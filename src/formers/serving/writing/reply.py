@@ -105,15 +105,10 @@ class Reply:
 class Endpoint(ABC):
     """Answers one path, as a bare ASGI application.
 
-    Attributes:
-        error_of: an error in the form of the path's API.
-
     Args:
         server: whose it is.
         aside: whether even small bodies take long to read, so that they are read beside the event loop.
     """
-
-    error_of: ClassVar[Callable[[Refusal], dict[str, Any]]] = staticmethod(error_of)
 
     def __init__(self, server: Served, aside: bool = False) -> None:
         self.server, self.aside = server, aside
@@ -121,7 +116,7 @@ class Endpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started, wall = time.perf_counter(), time.time()
-        reply = Reply(send, self.error_of)
+        reply = Reply(send, self.told)
         record: dict[str, Any] = {"path": scope["path"]}
         try:
             await self._answer(scope, receive, reply, record)
@@ -147,6 +142,10 @@ class Endpoint(ABC):
     @abstractmethod
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply, record: dict[str, Any]) -> None:
         """Answer a request, and note in `record` what the log says of it."""
+
+    def told(self, refusal: Refusal) -> dict[str, Any]:
+        """An error in the form of the path's API."""
+        return error_of(refusal)
 
     @abstractmethod
     def _count(self, record: dict[str, Any]) -> None:
