@@ -141,6 +141,11 @@ def _clip(folder: Path) -> None:
     transformers.CLIPModel(config).save_pretrained(folder)
 
 
+def _glpn(folder: Path) -> None:
+    write_checkpoint("glpn", "plain", "GLPNForDepthEstimation", folder)
+    transformers.GLPNImageProcessorPil().save_pretrained(folder)
+
+
 def _whisper(folder: Path) -> None:
     small_speech.both(folder)
     small_speech.write_processor(folder)
@@ -164,6 +169,7 @@ _BUILDERS: dict[str, Callable[[Path], Any]] = {
     "image-classification": _vit,
     "image-segmentation": _detr("DetrForSegmentation"),
     "object-detection": _detr("DetrForObjectDetection"),
+    "depth-estimation": _glpn,
     "image-to-image": _swin2sr,
     "image-to-text": _captioner,
     "visual-question-answering": _vilt,

@@ -215,6 +215,32 @@ def test_predict_texts_and_pairs(tmp_path: Path) -> None:
     assert (odd.status_code, "a list of two" in odd.json()["error"]) == (422, True)
 
 
+def test_several_texts_have_an_answer_each_and_settings_are_bounded(tmp_path: Path) -> None:
+    pipe, server = _served("summarization", tmp_path, max_new_tokens=8)
+    asked = {"inputs": TEXTS[:2], "parameters": {"max_new_tokens": 4}}
+    wrong = [
+        {"max_new_tokens": 9},
+        {"num_beams": 1000},
+        {"temperature": "x"},
+        {"generate_parameters": {"foo": 1}},
+    ]
+    with server as url, _client(url) as client:
+        found = client.post("/", json=asked).json()
+        refused = [client.post("/", json={**asked, "parameters": one}) for one in wrong]
+    assert found == [[one] for one in pipe(TEXTS[:2], max_new_tokens=4)]
+    for answer, one in zip(refused, wrong, strict=True):
+        name = "foo" if "generate_parameters" in one else next(iter(one))
+        assert (answer.status_code, name in answer.json()["error"]) == (422, True)
+
+
+def test_a_depth_is_a_picture_as_large_as_its_own(tmp_path: Path) -> None:
+    pipe, server = _served("depth-estimation", tmp_path)
+    with server as url, _client(url) as client:
+        found = Image.open(io.BytesIO(base64.b64decode(client.post("/", content=png()).json()["depth"])))
+    expected = np.asarray(pipe(Image.open(io.BytesIO(png())))["depth"]).astype(int)
+    assert np.abs(np.asarray(found).astype(int) - expected).max() <= 1
+
+
 def test_a_task_that_is_not_there_is_said_before_anything_is_loaded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

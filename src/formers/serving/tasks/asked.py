@@ -279,6 +279,8 @@ class Reader:
             low, high = BOUNDS.get(name, (0, self.settings.max_new_tokens))
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
                 raise Refusal(422, f"{name} must be a number from {low:g} to {high:g}, not {quoted(value)}")
+        elif name in GENERATE and name != "early_stopping" and not isinstance(value, (bool, int, float)):
+            raise Refusal(422, f"{name} must be a number, or true or false, not {quoted(value)}")
         strings = value if isinstance(value, list) else [value]
         if len(strings) > self.settings.max_texts:
             raise Refusal(

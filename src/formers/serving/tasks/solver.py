@@ -56,10 +56,10 @@ class Solver:
     def _group(self, asks: list[Ask]) -> list[Solved | Refusal]:
         try:
             answers = self._answers(asks)
-        except ValueError as error:  # what a pipeline raises of an input that it does not take
+        except (ValueError, TypeError) as error:  # what a pipeline raises of an input that it does not take
             if len(asks) > 1:
                 return [one for ask in asks for one in self._group([ask])]
-            logger.info("refused: %s", one_line(error))
+            logger.warning("an input was refused: %s", one_line(error))
             return [Refusal(422, one_line(error))]
         return [self._solved(answer) for answer in answers]
 

@@ -162,6 +162,11 @@ def _masks(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "masks": masks}
 
 
+def _depth(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The picture of depths alone: a number for each pixel would be many times larger than any answer."""
+    return {"depth": found["depth"]}
+
+
 def _spoken(found: Mapping[str, Any]) -> Blob:
     return Blob(wav(found["audio"], int(found["sampling_rate"])), "audio/wav")
 
@@ -234,7 +239,7 @@ ROWS: Mapping[str, Row] = {
         (_PICTURE,), ("mask_threshold", "overlap_mask_area_threshold", "subtask", "threshold")
     ),
     "object-detection": Row((_PICTURE,), ("threshold",)),
-    "depth-estimation": Row((_PICTURE,)),
+    "depth-estimation": Row((Form("picture", write=_depth),)),
     "image-feature-extraction": Row((_PICTURE,), ("pool",)),
     "image-to-image": Row((Form("picture", write=_drawn, several=False),)),
     "image-to-text": Row((_PICTURE,), ("max_new_tokens", "prompt"), "generate_kwargs", listed=True),
