@@ -248,3 +248,12 @@ def test_a_task_that_is_not_there_is_said_before_anything_is_loaded(
     assert "unknown task 'object-detecting'" in capsys.readouterr().err
     assert serve("nowhere", port=0, task="conversational") == 2
     assert "the task 'conversational' is not served" in capsys.readouterr().err
+
+
+def test_a_pipeline_is_not_served_for_another_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(task_zoo.build("image-classification", tmp_path))
+    pipe = formers.pipeline("image-classification", model=folder, device="cpu")
+    assert serve(pipe, port=0, task="object-detection") == 2
+    assert "'image-classification' cannot be served for 'object-detection'" in capsys.readouterr().err

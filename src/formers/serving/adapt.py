@@ -69,14 +69,21 @@ def task_of(model: str) -> str:
 
 
 def _is_of_table(found: str, asked: str | None) -> bool:
-    """Whether a pipeline is served by the table of tasks, where a task was asked for, or none."""
-    if found == WRITES:
-        return False
-    from formers.pipelines.registry import PIPELINE_REGISTRY
+    """Whether a pipeline is served by the table of tasks, where a task was asked for, or none.
 
-    known = PIPELINE_REGISTRY.supported_tasks
-    own = found if found in known else PIPELINE_REGISTRY.task_aliases.get(found, "")
-    return asked is not None or own not in (CLASSIFIES, EMBEDS, "")
+    Raises:
+        TypeError: another task was asked for than the pipeline's.
+    """
+    from formers.pipelines.registry import PIPELINE_REGISTRY
+    from formers.serving.tasks.table import ROWS
+
+    try:
+        own = PIPELINE_REGISTRY.get(found).name
+    except KeyError:  # a task of somebody's own, that was never registered
+        own = found
+    if asked is not None and PIPELINE_REGISTRY.get(asked).name != own:
+        raise TypeError(f"a pipeline for {found!r} cannot be served for {asked!r}")
+    return own != WRITES and (asked is not None or (own in ROWS and own not in (CLASSIFIES, EMBEDS)))
 
 
 def _called(model: Any, name: str | None) -> str:
