@@ -23,6 +23,12 @@ def serve(
         str | None, typer.Argument(metavar="MODEL", help="The same as --model.", show_default=False)
     ] = None,
     model: choices.Model = "",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What it is served for, behind the Hub's Inference API; its head decides when left out."
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")
     ] = "127.0.0.1",
@@ -62,7 +68,8 @@ def serve(
 
     A classifier answers POST /classify. A model that predicts the next token answers POST
     /v1/chat/completions, /v1/responses and /v1/completions, as clients of the OpenAI API ask them, and has a
-    chat on its page; an encoder without a head answers /v1/embeddings.
+    chat on its page; an encoder without a head answers /v1/embeddings. Any other, and
+    all with --task, answers POST / and POST /models/NAME as clients of the Hub's Inference API ask them.
     """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings
@@ -88,5 +95,5 @@ def serve(
         from formers import pipeline
         from formers.serving.adapt import task_of
 
-        served = pipeline(task_of(model), model=model, device=device, dtype=dtype)
-    raise typer.Exit(run(served, host, port, settings=settings))
+        served = pipeline(task or task_of(model), model=model, device=device, dtype=dtype)
+    raise typer.Exit(run(served, host, port, task=task, settings=settings))

@@ -377,6 +377,15 @@ class Pipeline(Pushable, ABC):
             whole_number("batch_size", batch_size, "inputs, at least 1") or self._batch_size,
         )
 
+    def check_call(self, **kwargs: Any) -> None:
+        """Refuse keywords as a call refuses them, without a call.
+
+        Raises:
+            TypeError: for one that calls do not take.
+            ValueError: for one of a value that they do not take.
+        """
+        self._call(kwargs)
+
     def _sorted(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """`_sanitize_parameters`, with a suggestion for a keyword that it does not take."""
         known = _named_keywords(self._sanitize_parameters) if kwargs else None

@@ -47,7 +47,7 @@ class PipelineClassifier:
 def task_of(model: str) -> str:
     """The task that a model of this name or folder is served for: its head decides.
 
-    One without a head, or that sentence-transformers wrote, makes vectors.
+    One without a head that a task is known of, or that sentence-transformers wrote, makes vectors.
 
     Raises:
         OSError: the model cannot be found.
@@ -55,6 +55,7 @@ def task_of(model: str) -> str:
     from formers.auto import AutoConfig
     from formers.hub import Source
     from formers.pipelines.registry import PIPELINE_REGISTRY
+    from formers.serving.tasks.table import ROWS
 
     names = AutoConfig.from_pretrained(model).architectures or ()
     found = PIPELINE_REGISTRY.of_architectures(list(names))
@@ -62,27 +63,66 @@ def task_of(model: str) -> str:
         return CLASSIFIES
     if Source.of(model).find("modules.json") is not None:
         return EMBEDS
-    if found is not None and found.name == WRITES:
-        return WRITES
+    if found is not None and (found.name == WRITES or found.name in ROWS):
+        return found.name
     return EMBEDS if any(name.endswith("Model") for name in names) else CLASSIFIES
 
 
-def service_of(model: Any, settings: Settings) -> Life:
-    """Make the service around a pipeline, a model's name or folder, or a Classifier.
+def _is_of_table(found: str, asked: str | None) -> bool:
+    """Whether a pipeline is served by the table of tasks, where a task was asked for, or none.
 
     Raises:
-        TypeError: for something that can neither classify nor write nor embed.
+        TypeError: another task was asked for than the pipeline's.
+    """
+    from formers.pipelines.registry import PIPELINE_REGISTRY
+    from formers.serving.tasks.table import ROWS
+
+    try:
+        own = PIPELINE_REGISTRY.get(found).name
+    except KeyError:  # a task of somebody's own, that was never registered
+        own = found
+    if asked is not None and PIPELINE_REGISTRY.get(asked).name != own:
+        raise TypeError(f"a pipeline for {found!r} cannot be served for {asked!r}")
+    return own != WRITES and (asked is not None or (own in ROWS and own not in (CLASSIFIES, EMBEDS)))
+
+
+def _called(model: Any, name: str | None) -> str:
+    """What requests call the model of a pipeline."""
+    name = name or model.model.name_or_path or type(model.model).__name__
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
+    """Make the service around a pipeline, a model's name or folder, or a Classifier.
+
+    Args:
+        model: what is served.
+        settings: limits and places.
+        task: what a named model is served for, behind the Hub's Inference API; None for what its head says,
+            where a classifier, a model that writes and one that embeds have servers of their own.
+
+    Raises:
+        KeyError: for an unknown task.
+        TypeError: for something that can answer no task, or a task that is not served.
         OSError: the model cannot be found.
     """
     name = str(model) if isinstance(model, (str, Path)) else None
     if name is not None:
         from formers.pipelines import pipeline
 
-        model = pipeline(task_of(name), model=name)
-    if (task := getattr(model, "task", None)) in (WRITES, EMBEDS):
-        name = name or model.model.name_or_path or type(model.model).__name__
-        name = Path(name).resolve().name if Path(name).is_dir() else name
-        if task == EMBEDS:
+        if task is not None:
+            from formers.serving.tasks.server import row_of
+
+            row_of(task)  # before anything large is loaded
+        model = pipeline(task or task_of(name), model=name)
+    found = getattr(model, "task", None)
+    if isinstance(found, str) and hasattr(model, "check_call") and _is_of_table(found, task):
+        from formers.serving.tasks.server import TaskServer
+
+        return TaskServer(model, settings, _called(model, name))
+    if found in (WRITES, EMBEDS):
+        name = _called(model, name)
+        if found == EMBEDS:
             from formers.serving.embedder import Embedder, PipelineEmbedder
 
             return Embedder(PipelineEmbedder(model), settings, name)

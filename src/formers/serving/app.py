@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     _Parts = tuple[list[APIRoute], list[APIRouter], Callable[[Refusal], Response]]
 
 
-def create_app(classifier: Any, settings: Settings | None = None, **changes: Any) -> FastAPI:
+def create_app(
+    classifier: Any, settings: Settings | None = None, *, task: str | None = None, **changes: Any
+) -> FastAPI:
     """Make the application; its lifespan starts and stops the engine.
 
     Under a server of your own it bounds heads, bodies, texts, times and what waits. What lies below requests
@@ -39,9 +41,10 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
     leave. `serve` bounds these too.
 
     Args:
-        classifier: a pipeline (text-classification, text-generation or sentence-embeddings), the name or
-            folder of a model for one of these tasks, or anything that satisfies `formers.serving.Classifier`.
+        classifier: a pipeline, the name or folder of a model, or anything that satisfies
+            `formers.serving.Classifier`.
         settings: limits and places; the defaults of `Settings` when left out.
+        task: what the model is served for, behind the Hub's Inference API; None for what its head says.
         **changes: single settings, as in `create_app(pipe, threshold=0.8)`.
 
     Raises:
@@ -50,7 +53,7 @@ def create_app(classifier: Any, settings: Settings | None = None, **changes: Any
     """
     from formers.serving.adapt import service_of
 
-    return app_of(service_of(classifier, Settings.of(settings, **changes)))
+    return app_of(service_of(classifier, Settings.of(settings, **changes), task))
 
 
 def app_of(service: Life) -> FastAPI:
@@ -78,7 +81,7 @@ def app_of(service: Life) -> FastAPI:
     )
     app.state.service = service
     app.include_router(_health_routes(service))
-    bare, routers, answer = _of_classifier(service) if isinstance(service, Service) else _of_v1(service)
+    bare, routers, answer = _parts(service)
     app.router.routes[:0] = bare
     for router in routers:
         app.include_router(router)
@@ -90,6 +93,20 @@ def app_of(service: Life) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     return app
+
+
+def _parts(service: Any) -> _Parts:
+    if isinstance(service, Service):
+        return _of_classifier(service)
+    return _of_task(service) if hasattr(service, "task") else _of_v1(service)
+
+
+def _of_task(service: Any) -> _Parts:
+    from formers.serving.tasks.endpoint import refused, task_endpoints
+    from formers.serving.tasks.tei import info_routes, tei_endpoints
+
+    bare = [*task_endpoints(service), *tei_endpoints(service)]
+    return bare, [info_routes(service), page_routes()], refused
 
 
 def _of_classifier(service: Service) -> _Parts:
@@ -107,7 +124,9 @@ def _of_v1(service: Any) -> _Parts:
         from formers.serving.writing.endpoint import response_routes, writing_endpoints
 
         routers = [model_routes(service), response_routes(service), page_routes("chat.html")]
-        return writing_endpoints(service), routers, refused
+        from formers.serving.tasks.writing import generating_endpoints
+
+        return [*writing_endpoints(service), *generating_endpoints(service)], routers, refused
     from formers.serving.embeddings import embedding_endpoint
 
     return [embedding_endpoint(service)], [model_routes(service), page_routes()], refused

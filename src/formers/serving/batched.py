@@ -71,12 +71,16 @@ class Batched(Life):
         self.engine.start()
         self._warming = asyncio.get_running_loop().create_task(self._warm_up())
 
+    def rehearsals(self) -> list[list[Any]]:
+        """What the warm-up asks, one list after the other."""
+        texts = [" ".join(["word"] * words) for words in WARM_UP_WORDS]
+        return [[texts[0]], [texts[-1]], texts]
+
     async def _warm_up(self) -> None:
         try:
             if self.settings.warm_up:
-                texts = [" ".join(["word"] * words) for words in WARM_UP_WORDS]
-                for texts_of_one in ([texts[0]], [texts[-1]], texts):
-                    await self.engine.submit(texts_of_one).future
+                for inputs in self.rehearsals():
+                    await self.engine.submit(inputs).future
         except asyncio.CancelledError:
             raise
         except Unsound as error:

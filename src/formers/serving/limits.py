@@ -97,15 +97,17 @@ class Gone(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], settings: Settings) -> bytes:
-    """Read the whole body, within the limits of size and time.
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], settings: Settings, most: int | None = None
+) -> bytes:
+    """Read the whole body, within the limits of size (`most` in place of the settings') and time.
 
     Raises:
         Refusal: 413 for a body above `max_body_bytes`, announced or streamed; 400 for a bad Content-Length;
             408 when it does not arrive within `body_timeout`.
         Gone: the client hung up.
     """
-    most = settings.max_body_bytes
+    most = settings.max_body_bytes if most is None else most
     announced = headers.get(b"content-length", b"0")
     with _Within(settings.body_timeout, Refusal(408, "the body did not arrive in time")):
         if not announced.isdigit() or len(announced) > 20:

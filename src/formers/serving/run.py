@@ -34,6 +34,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
+    task: str | None = None,
     settings: Settings | None = None,
     **changes: Any,
 ) -> int:
@@ -44,10 +45,10 @@ def serve(
     a queue that cannot be opened) is printed as one line, and the status is 2.
 
     Args:
-        model: a pipeline (text-classification, text-generation or sentence-embeddings), the name or folder
-            of a model, or a `Classifier`.
+        model: a pipeline, the name or folder of a model, or a `Classifier`.
         host: address to listen on. The default is this machine only; "0.0.0.0" is every interface.
         port: 0 takes a free one.
+        task: what the model is served for, behind the Hub's Inference API; None for what its head says.
         settings: limits and places (`Settings`).
         **changes: single settings, as in `serve("my-model", threshold=0.8)`.
 
@@ -57,7 +58,7 @@ def serve(
     """
     chosen = _with_key(Settings.of(settings, **changes))
     try:
-        server, listener, service = _server(model, host, port, chosen)
+        server, listener, service = _server(model, host, port, chosen, task)
     except StartupError as error:
         print(f"formers serve: {error}", file=sys.stderr)
         return 2
@@ -93,6 +94,7 @@ def running(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    task: str | None = None,
     settings: Settings | None = None,
     **changes: Any,
 ) -> Iterator[str]:
@@ -105,7 +107,7 @@ def running(
     Raises:
         StartupError: when it cannot start, or the warm-up fails.
     """
-    server, listener, service = _server(model, host, port, Settings.of(settings, **changes))
+    server, listener, service = _server(model, host, port, Settings.of(settings, **changes), task)
     url = _url(listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="formers-server")
     thread.start()
@@ -120,7 +122,9 @@ def running(
         thread.join()
 
 
-def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, socket.socket, Any]:
+def _server(
+    model: Any, host: str, port: int, settings: Settings, task: str | None
+) -> tuple[Any, socket.socket, Any]:
     """Bind first (a port in use is known at once), then load, then open the files."""
     for package in ("fastapi", "prometheus_client", "httptools"):
         need(package, "serve", "the HTTP server")
@@ -132,8 +136,8 @@ def _server(model: Any, host: str, port: int, settings: Settings) -> tuple[Any, 
         from formers.serving.adapt import service_of
 
         try:
-            service = service_of(model, settings)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            service = service_of(model, settings, task)
+        except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
             raise StartupError(f"cannot load the model: {_one_line(error)}") from error
         from formers.desk.queue import QueueError
 
@@ -269,7 +273,8 @@ def _warn_if_open(host: str, service: Any) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = " ".join(str(said).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.errno is not None and not error.filename:
         return error.strerror
     return text

@@ -25,6 +25,9 @@ class Settings:
             413.
         max_texts: most texts in a request (413 above it).
         max_body_bytes: largest request body, in bytes (413 above it).
+        max_media_bytes: the same of a task that takes pictures or sounds.
+        max_pixels: most pixels of a picture; looked at before it is decoded (413 above it).
+        max_seconds: longest sound; decoding ends where it lasts longer (413).
         body_timeout: seconds that a client may take to send the head of a request, and then its body (408
             after it); and to take what is written to it, before its connection is closed.
         timeout: seconds that a request may take once its body is there, the wait for its turn included.
@@ -42,8 +45,8 @@ class Settings:
             a client can fetch them or go on from them. 0 keeps none.
         max_kept_bytes: bytes that they may take.
         keep_responses: seconds for which one is kept.
-        api_key: when given, the endpoints of the human queue and all under `/v1` ask for it (`X-API-Key`, or
-            `Authorization: Bearer`).
+        api_key: when given, the endpoints of the human queue, all under `/v1` and every task ask for it
+            (`X-API-Key`, or `Authorization: Bearer`).
         protect_classify: ask for the key at `/classify` too.
         log_path: file that the request lines (JSON) are appended to. None: standard error.
         log_texts: write the texts into the request lines. Off: a log must not become a copy of people's mail.
@@ -59,6 +62,9 @@ class Settings:
     max_chars: int = option(20_000, at_least=1)
     max_texts: int = option(256, at_least=1)
     max_body_bytes: int = option(4 * 1024 * 1024, at_least=1)
+    max_media_bytes: int = option(32 * 1024 * 1024, at_least=1)
+    max_pixels: int = option(1 << 25, at_least=1)
+    max_seconds: float = option(600.0, above=0)
     body_timeout: float = option(10.0, above=0)
     timeout: float = option(10.0, above=0)
     fallback: str = option("error", choices=("error", "human"))

@@ -186,7 +186,14 @@ class Reader:
         Raises:
             Refusal: it cannot be answered.
         """
-        body = self._body(raw, TEXT_FIELDS, _NOT_IN_TEXT)
+        return self.text_of(self._body(raw, TEXT_FIELDS, _NOT_IN_TEXT))
+
+    def text_of(self, body: Body) -> Asked:
+        """The same of a body that is read.
+
+        Raises:
+            Refusal: it cannot be answered.
+        """
         top = values.whole(body, "logprobs", 0, 20)
         echo = values.flag(body, "echo")
         if echo and top is not None:

@@ -71,10 +71,10 @@ class Reply:
 
     failed: Callable[[Refusal], bytes]
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, told: Callable[[Refusal], dict[str, Any]] = error_of) -> None:
+        self._send, self._told = send, told
         self.status = 0
-        self.failed = lambda refusal: b"data: %b\n\n" % encoded(error_of(refusal))
+        self.failed = lambda refusal: b"data: %b\n\n" % encoded(told(refusal))
 
     async def begin(self, status: int, headers: dict[str, str]) -> None:
         """Send the head."""
@@ -99,7 +99,7 @@ class Reply:
             self.status = refusal.status  # for the log
             await self.part(self.failed(refusal), more=False)
         else:
-            await self.whole(refusal.status, error_of(refusal), refusal.headers)
+            await self.whole(refusal.status, self._told(refusal), refusal.headers)
 
 
 class Endpoint(ABC):
@@ -116,7 +116,7 @@ class Endpoint(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started, wall = time.perf_counter(), time.time()
-        reply = Reply(send)
+        reply = Reply(send, self.told)
         record: dict[str, Any] = {"path": scope["path"]}
         try:
             await self._answer(scope, receive, reply, record)
@@ -142,6 +142,10 @@ class Endpoint(ABC):
     @abstractmethod
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply, record: dict[str, Any]) -> None:
         """Answer a request, and note in `record` what the log says of it."""
+
+    def told(self, refusal: Refusal) -> dict[str, Any]:
+        """An error in the form of the path's API."""
+        return error_of(refusal)
 
     @abstractmethod
     def _count(self, record: dict[str, Any]) -> None:
@@ -177,18 +181,32 @@ def refused(refusal: Refusal) -> Response:
     return Response(encoded(error_of(refusal)), refusal.status, refusal.headers, "application/json")
 
 
-def documented(path: str, answers: Endpoint, text: str, fields: tuple[str, ...], needed: str) -> APIRoute:
-    """A bare endpoint as FastAPI documents it: `text`, and the names of the body's fields."""
+def documented(
+    path: str, answers: Endpoint, text: str, fields: tuple[str, ...], *needed: str, named: bool = True
+) -> APIRoute:
+    """A bare endpoint as FastAPI documents it: `text`, and the names of the body's fields.
+
+    `named` ones are the OpenAI API's, whose bodies name the model.
+    """
     from fastapi.routing import APIRoute
 
     async def endpoint() -> None: ...
 
     endpoint.__doc__ = text
-    shape = {"type": "object", "properties": {name: {} for name in fields}, "required": ["model", needed]}
+    shape = {
+        "type": "object",
+        "properties": {name: {} for name in fields},
+        "required": [*(["model"] if named else []), *needed],
+    }
     body = {"required": True, "content": {"application/json": {"schema": shape}}}
     name = path.removeprefix("/v1/").replace("/", "_")
     route = APIRoute(
-        path, endpoint, methods=["POST"], tags=["v1"], name=name, openapi_extra={"requestBody": body}
+        path,
+        endpoint,
+        methods=["POST"],
+        tags=["v1" if named else "tasks"],
+        name=name,
+        openapi_extra={"requestBody": body},
     )
     route.app = answers
     return route

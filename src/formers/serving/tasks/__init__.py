@@ -1,0 +1,1 @@
+"""Every task served: the routes of the Hub's Inference API and of TEI, around any pipeline."""

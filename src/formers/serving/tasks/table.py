@@ -1,0 +1,278 @@
+"""What each task is asked, and how it answers: one row for each, no route of its own."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from formers.serving.tasks.media import png, wav
+
+# Settings of `generate` that a stranger may choose; how far, `BOUNDS` says.
+GENERATE = (
+    *("do_sample", "early_stopping", "epsilon_cutoff", "eta_cutoff", "length_penalty", "max_length"),
+    *("max_new_tokens", "min_length", "min_new_tokens", "no_repeat_ngram_size", "num_beam_groups"),
+    *("num_beams", "penalty_alpha", "repetition_penalty", "temperature", "top_k", "top_p", "typical_p"),
+    "use_cache",
+)
+# Names under which such settings come in an object of their own.
+NESTED = ("generate_parameters", "generation_parameters", "generate_kwargs")
+# What each number may be; those that end in tokens are bounded by `max_new_tokens` of the settings.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "chunk_length_s": (1, 120),
+    "doc_stride": (0, 128),
+    "max_answer_len": (1, 512),
+    "max_question_len": (1, 128),
+    "max_seq_len": (256, 8192),
+    "num_beam_groups": (1, 8),
+    "num_beams": (1, 8),
+    "points_per_crop": (1, 64),
+    "stride": (0, 128),
+    "top_k": (1, 1 << 20),
+}
+TOKENS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
+
+Write = Callable[[Any], Any]  # what the pipeline answers -> what JSON holds, or `Blob`
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An answer that is a file."""
+
+    data: bytes
+    kind: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to ask.
+
+    Attributes:
+        takes: what `inputs` is ("text", "picture", "sound"), or the fields of the object that it is, each of
+            a kind: one of those, or "texts", "table", "boxes". Fields may stand beside `inputs`, too, which
+            then is the first one.
+        optional: fields that may be left out.
+        parts: the fields' values -> what the pipeline is given, several of a kind where one answer is made of
+            several; a list of the value itself when left out.
+        write: what the pipeline answers, a list of several where there were several parts -> the answer.
+        several: whether `inputs` may be a list of such, each with an answer of its own.
+    """
+
+    takes: str | Mapping[str, str]
+    optional: tuple[str, ...] = ()
+    parts: Callable[[Any], list[Any]] | None = None
+    write: Write = lambda found: found
+    several: bool = True
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The fields by kind; one without a name where `inputs` is no object."""
+        return {"": self.takes} if isinstance(self.takes, str) else self.takes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task.
+
+    Attributes:
+        forms: ways to ask, told apart by their fields.
+        parameters: keywords of the pipeline that a request may say.
+        settings: whether settings of `generate` are among them, and the keyword that takes them: "" for none
+            of its own, None where nothing is generated.
+        defaults: of parameters, as the Hub's are.
+        needed: parameters that must be said.
+        renamed: parameters that the pipeline calls otherwise.
+        listed: an answer is a list, whatever the pipeline makes of one.
+        wrapped: the answer to one input stands in a list, as that of several.
+        collapses: the pipeline answers a list of one input as that input.
+        stray: parameters that clients send at the top of the body.
+    """
+
+    forms: tuple[Form, ...]
+    parameters: tuple[str, ...] = ()
+    settings: str | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    listed: bool = False
+    wrapped: bool = False
+    collapses: bool = False
+    stray: tuple[str, ...] = ()
+
+    @property
+    def media(self) -> bool:
+        """Whether it takes pictures or sounds."""
+        return any(kind in ("picture", "sound") for form in self.forms for kind in form.fields.values())
+
+    @property
+    def file(self) -> str | None:
+        """The kind of the file that alone is a request, or None."""
+        found = self.forms[0].takes
+        return found if found in ("picture", "sound") else None
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of parameters."""
+        return (*self.parameters, *(() if self.settings is None else (*GENERATE, *NESTED)))
+
+
+def plain(value: Any) -> Any:
+    """What a pipeline answers as JSON holds it: arrays as lists, pictures as base64 of a PNG."""
+    if hasattr(value, "getbands"):
+        return base64.b64encode(png(value)).decode()
+    if hasattr(value, "detach"):
+        value = value.detach().float().cpu().numpy()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return value
+
+
+def _pairs(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Labels beside scores as records."""
+    each = zip(found["labels"], found["scores"], strict=True)
+    return [{"label": label, "score": score} for label, score in each]
+
+
+def _alike(found: Sequence[Any]) -> list[float]:
+    """The cosine of the first vector with each of the others."""
+    rows = np.stack(list(found)).astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return [float(one) for one in rows[1:] @ rows[0]]
+
+
+def _chunks(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A transcript, with the times of its parts under the Hub's name."""
+    times = [{**one, "timestamp": list(one["timestamp"])} for one in found.get("chunks", ())]
+    return {**found, **({"chunks": times} if times else {})}
+
+
+def _masks(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Masks [H, W] as pictures."""
+    from formers.processing.reading import pillow
+
+    module = pillow()
+    masks = [module.fromarray(np.asarray(one).astype(np.uint8) * 255) for one in found["masks"]]
+    return {**found, "masks": masks}
+
+
+def _depth(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The picture of depths alone: a number for each pixel would be many times larger than any answer."""
+    return {"depth": found["depth"]}
+
+
+def _spoken(found: Mapping[str, Any]) -> Blob:
+    return Blob(wav(found["audio"], int(found["sampling_rate"])), "audio/wav")
+
+
+def _drawn(found: Any) -> Blob:
+    return Blob(png(found), "image/png")
+
+
+_TEXT, _PICTURE, _SOUND = Form("text"), Form("picture"), Form("sound")
+_REWRITES = ("clean_up_tokenization_spaces", "truncation")
+_FUNCTION = ("top_k", "function_to_apply")
+_VECTORS = ("normalize", "prompt_name", "truncate", "dimensions")
+_ZERO_SHOT = ("candidate_labels", "hypothesis_template")
+
+ROWS: Mapping[str, Row] = {
+    "text-classification": Row(
+        (_TEXT, Form({"text": "text", "text_pair": "text"})),
+        (*_FUNCTION, "truncate"),
+        defaults={"top_k": None},
+        renamed={"truncate": "truncation"},
+        wrapped=True,
+    ),
+    "token-classification": Row(
+        (_TEXT,),
+        ("aggregation_strategy", "ignore_labels", "stride"),
+        defaults={"aggregation_strategy": "simple"},
+    ),
+    "question-answering": Row(
+        (Form({"question": "text", "context": "text"}),),
+        (
+            *("align_to_words", "doc_stride", "handle_impossible_answer", "max_answer_len"),
+            *("max_question_len", "max_seq_len", "top_k"),
+        ),
+        collapses=True,
+    ),
+    "table-question-answering": Row(
+        (Form({"query": "text", "table": "table"}),), ("padding", "sequential", "truncation"), collapses=True
+    ),
+    "fill-mask": Row((_TEXT,), ("targets", "top_k"), collapses=True),
+    "zero-shot-classification": Row(
+        (Form("text", write=_pairs),), (*_ZERO_SHOT, "multi_label"), needed=("candidate_labels",)
+    ),
+    "feature-extraction": Row(
+        (_TEXT,), ("truncate",), renamed={"truncate": "truncation"}, stray=("truncate",)
+    ),
+    "sentence-embeddings": Row(
+        (
+            _TEXT,
+            Form(
+                {"source_sentence": "text", "sentences": "texts"},
+                parts=lambda given: [given["source_sentence"], *given["sentences"]],
+                write=_alike,
+            ),
+        ),
+        _VECTORS,
+        renamed={"truncate": "truncation"},
+        stray=_VECTORS,
+    ),
+    "text-ranking": Row(
+        (Form({"query": "text", "documents": "texts"}),),
+        ("top_k", "return_documents", "function_to_apply", "truncate"),
+        renamed={"truncate": "truncation"},
+    ),
+    "summarization": Row((_TEXT,), _REWRITES, "", listed=True),
+    "translation": Row((_TEXT,), (*_REWRITES, "src_lang", "tgt_lang"), "", listed=True),
+    "text2text-generation": Row((_TEXT,), _REWRITES, "", listed=True),
+    "text-generation": Row((_TEXT,), ("return_full_text",), "", listed=True),
+    "image-classification": Row((_PICTURE,), _FUNCTION),
+    "image-segmentation": Row(
+        (_PICTURE,), ("mask_threshold", "overlap_mask_area_threshold", "subtask", "threshold")
+    ),
+    "object-detection": Row((_PICTURE,), ("threshold",)),
+    "depth-estimation": Row((Form("picture", write=_depth),)),
+    "image-feature-extraction": Row((_PICTURE,), ("pool",)),
+    "image-to-image": Row((Form("picture", write=_drawn, several=False),)),
+    "image-to-text": Row((_PICTURE,), ("max_new_tokens", "prompt"), "generate_kwargs", listed=True),
+    "mask-generation": Row(
+        (Form("picture", write=_masks),),
+        ("mask_threshold", "points_per_crop", "pred_iou_thresh", "stability_score_thresh"),
+    ),
+    "keypoint-matching": Row(
+        (Form({"first": "picture", "second": "picture"}, parts=lambda given: [[*given.values()]]),),
+        ("threshold",),
+    ),
+    "visual-question-answering": Row(
+        (Form({"image": "picture", "question": "text"}),),
+        ("top_k", "max_new_tokens"),
+    ),
+    "document-question-answering": Row(
+        (Form({"image": "picture", "question": "text", "word_boxes": "boxes"}, optional=("word_boxes",)),),
+        (
+            *("doc_stride", "handle_impossible_answer", "max_answer_len", "max_question_len"),
+            *("max_seq_len", "top_k", "word_boxes"),
+        ),
+        listed=True,
+    ),
+    "zero-shot-image-classification": Row((_PICTURE,), _ZERO_SHOT, needed=("candidate_labels",)),
+    "zero-shot-object-detection": Row(
+        (_PICTURE,), ("candidate_labels", "threshold", "top_k"), needed=("candidate_labels",)
+    ),
+    "automatic-speech-recognition": Row(
+        (Form("sound", write=_chunks),),
+        ("chunk_length_s", "return_language", "return_timestamps"),
+        "generate_kwargs",
+    ),
+    "audio-classification": Row((_SOUND,), _FUNCTION),
+    "zero-shot-audio-classification": Row((_SOUND,), _ZERO_SHOT, needed=("candidate_labels",)),
+    "text-to-audio": Row((Form("text", write=_spoken, several=False),), (), "generate_kwargs"),
+}  # fmt: skip
