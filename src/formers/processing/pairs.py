@@ -108,6 +108,7 @@ class Pair:
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         asks: texts stand behind a token for each vector that asks their picture.
+        instructs: those vectors are told the texts too, by a tokenizer of their own.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
@@ -136,6 +137,7 @@ class Pair:
     picture: str = "pixel_values"
     markdown: bool = False
     asks: bool = False
+    instructs: bool = False
     phrases: bool = False
     hears: Hears | None = None
 
@@ -269,6 +271,14 @@ PAIRS: dict[str, Pair] = {
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "InstructBlip": Pair(
+        "Blip",
+        ("instructblip",),
+        {"return_token_type_ids": False},
+        unread=("token_type_ids",),
+        asks=True,
+        instructs=True,
+    ),
     "InternVL": Pair(
         "GotOcr2",
         ("internvl",),

@@ -203,7 +203,9 @@ RECIPES: dict[str, Recipe] = {
         answers=_SEMANTIC,
     ),
     "Bit": _CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
-    "Blip": Recipe({**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2")),
+    "Blip": Recipe(
+        {**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2", "instructblip")
+    ),
     "CLIP": _CLIP.but(
         "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
     ),
