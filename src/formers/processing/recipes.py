@@ -543,6 +543,14 @@ FILM_RECIPES: dict[str, Recipe] = {
         image_std=IMAGENET_STANDARD_STD,
         **{"patch_size": 16, "do_sample_frames": True, "fps": 2},
     ),
+    "SmolVLM": Recipe(
+        {
+            **{**_HALF, "resample": LANCZOS, "size": {"longest_edge": 4 * 364}, "do_convert_rgb": True},
+            **{"max_image_size": {"longest_edge": 364}, "do_pad": True, "do_sample_frames": False},
+        },
+        square=False,
+        squares=True,
+    ),
     "Sam2Video": Recipe(
         {**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR, "size": _sides(1024)}, stretched=True
     ),
