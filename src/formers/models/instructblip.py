@@ -10,28 +10,16 @@ from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import blip, blip_2_qformer, clip_towers
-from formers.models.blip_2 import BRIDGE, IMAGE, PIXELS
+from formers.models.blip_2 import BRIDGE, IMAGE, PIXELS, Blip2VisionConfig
 from formers.models.classes import base_class, writer_class, writes_alone
 from formers.models.registry import config_class, register
 from formers.nn import spec
 
 
-class InstructBlipVisionConfig(PretrainedConfig):
+class InstructBlipVisionConfig(Blip2VisionConfig):
     """Configuration of InstructBLIP's image model."""
 
     model_type = "instructblip_vision_model"
-    base_config_key = "vision_config"
-    hidden_size: int = 1408
-    intermediate_size: int = 6144
-    num_hidden_layers: int = 39
-    num_attention_heads: int = 16
-    image_size: int | list[int] = 224
-    patch_size: int | list[int] = 14
-    hidden_act: str = "gelu"
-    layer_norm_eps: float = 1e-6
-    attention_dropout: float = 0.0
-    initializer_range: float = 1e-10
-    qkv_bias: bool = True
 
 
 class InstructBlipQFormerConfig(PretrainedConfig):
