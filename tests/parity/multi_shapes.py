@@ -79,6 +79,10 @@ _BLIP_2 = {
     },
     **{"text_config": _OPT, "num_query_tokens": 3, "image_token_index": 101, "image_text_hidden_size": 8},
 }
+_INSTRUCTED = {name: value for name, value in _BLIP_2.items() if name != "image_text_hidden_size"}
+_INSTRUCTED["qformer_config"] = {
+    name: value for name, value in _BLIP_2["qformer_config"].items() if name != "use_qformer_text_input"
+}
 _PAIR = {
     "vision_config": {**_VIT, "num_hidden_layers": 1},
     "text_config": {
@@ -110,6 +114,9 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "donut-swin": {"windows that are moved, and one": _DONUT},
     "git": {"plain": _GIT},
     "git_vision_model": {"plain": _SEEN},
+    "instructblip": {"asks for OPT": _INSTRUCTED},
+    "instructblip_qformer": {"told texts": {**_INSTRUCTED["qformer_config"], "encoder_hidden_size": 24}},
+    "instructblip_vision_model": {"plain": _BLIP_IMAGE},
     "layoutlmv3": {"words, boxes and a page": _PAGE},
     "trocr": {"of other states": _TROCR},
     "vilt": {"plain": _VILT},
@@ -130,6 +137,7 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     "donut-swin": {"cut windows, no bias": {**_DONUT, "image_size": 10, "window_size": 2, "qkv_bias": False}},
     "git": {"tied, of films": {**_GIT, "tie_word_embeddings": True, "num_image_with_embedding": 3}},
     "git_vision_model": {"fine patches, gelu": {**_SEEN, "patch_size": 3, "hidden_act": "gelu"}},
+    "instructblip": {"asks for T5": {**_INSTRUCTED, "text_config": _T5}},
     "layoutlmv3": {
         "no biases of boxes, relu": {**_PAGE, "has_spatial_attention_bias": False, "hidden_act": "relu"},
         "no biases of order": {**_PAGE, "has_relative_attention_bias": False},

@@ -1047,7 +1047,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
     names = inspect.signature(model.forward).parameters
     if "query_embeds" in names:
-        return queries(model.config)
+        return queries(model.config, instructed="input_ids" in names)
     if "input_values" in names:
         return speech_shapes.sounds(model.config)
     config = model.config
@@ -1134,6 +1134,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
             mask.fill_(1)  # it returns states of texts without the image tokens' columns
         elif config.is_encoder_decoder:
             seen["decoder_input_ids"] = ids[:, 3:7].clone()
+        if "qformer_input_ids" in names:
+            seen |= {"qformer_input_ids": ids[:, 3:9].clone(), "qformer_attention_mask": mask[:, 3:9].clone()}
     elif hasattr(config, "vision_feature_select_strategy"):
         each = 10 if config.vision_feature_select_strategy == "full" else 9
         ids[:, 1 : 1 + each], mask[:, : 5 + each] = config.image_token_index, 1
@@ -1226,11 +1228,16 @@ def _longer(config: Any) -> int:
     return 16 if len(getattr(config, "block_sizes", ())) > 3 else 0
 
 
-def queries(config: Any, seed: int = 1) -> dict[str, Any]:
-    """Five vectors that ask six states, some of which may not be read."""
+def queries(config: Any, seed: int = 1, instructed: bool = False) -> dict[str, Any]:
+    """Five vectors that ask six states, some of which may not be read; what they are told to ask for."""
     generator = torch.Generator().manual_seed(seed)
     seen = torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] * 6, [0] * 3 + [1] * 3])
+    told = {}
+    if instructed:
+        told["input_ids"] = torch.randint(4, config.vocab_size, (4, 4), generator=generator)
+        told["attention_mask"] = torch.tensor([[1] * 9, [1] * 7 + [0] * 2, [1] * 9, [1] * 6 + [0] * 3])
     return {
+        **told,
         "query_embeds": torch.randn(4, 5, config.hidden_size, generator=generator),
         "encoder_hidden_states": torch.randn(4, 6, config.encoder_hidden_size, generator=generator),
         "encoder_attention_mask": seen,
@@ -1270,7 +1277,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return region_shapes.labels(class_name, inputs["input_ids"])
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
-    if class_name.endswith("ForRetrieval"):  # without a loss
+    if class_name.endswith("ForRetrieval") or class_name == "InstructBlipModel":  # without a loss
         return {}
     if class_name.startswith("Owl") and class_name.endswith("Detection"):  # likewise
         return {}

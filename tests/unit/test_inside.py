@@ -419,6 +419,13 @@ _OTHERS["blip-2"] = {
     "text_config": {"model_type": "opt", **_BERT, "word_embed_proj_dim": 32, "ffn_dim": 24},
     "num_query_tokens": 3,
 }
+_OTHERS["instructblip_vision_model"] = _IMAGE
+_OTHERS["instructblip"] = {
+    "vision_config": _IMAGE,
+    "qformer_config": _BERT,
+    "text_config": _OTHERS["blip-2"]["text_config"],
+    "num_query_tokens": 3,
+}
 _OTHERS["layoutlmv3"] = {
     **{key: value for key, value in _BERT.items() if key != "hidden_size"},
     **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
@@ -901,6 +908,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
+        if "qformer_input_ids" in names:
+            images["qformer_input_ids"] = text["input_ids"]
         return text | targets | images
     if "spatial_shapes" in names:
         return {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}

@@ -41,6 +41,8 @@ class Bridged(Composite):
         queries: path of the vectors that ask.
         texts: path of the tables of the texts that the querying transformer reads; empty for none.
         projection: path of the layer from its width to the text model's.
+        instructed: it reads texts behind those vectors itself, which say what to ask for; then it has the
+            precision of the rest.
         parts: assemblies of heads that have other parts, by the name in `Head.over`.
     """
 
@@ -55,6 +57,7 @@ class Bridged(Composite):
         queries: str = "query_tokens",
         texts: str = "",
         projection: str = "language_projection",
+        instructed: bool = False,
         parts: Mapping[str, Assembly] | None = None,
     ) -> None:
         super().__init__(model_of, writer or bridge, image or bridge)
@@ -62,6 +65,7 @@ class Bridged(Composite):
         self.bridge, self.looks = bridge[0], image is not None
         self.writer, self.writer_of = writer and writer[0], writer_of
         self.queries, self.texts, self.projection = queries, texts, projection
+        self.instructed = instructed
         self.main, self.inputs, self.others = reads[0], (*reads, *_SEEN), dict(parts or {})
 
     # -- what there is -----------------------------------------------------------------------------
@@ -91,7 +95,8 @@ class Bridged(Composite):
             inside = {role: f"{self.texts}.{path}" for role, path in paths.items()}
             place_stem(model, stem_of(tables), inside)
         self._place_part(model, config, self.bridge)
-        for part in leaf(model, self.bridge).modules():  # it was trained, and is read, in float32
+        # it was trained, and is read, in float32
+        for part in () if self.instructed else leaf(model, self.bridge).modules():
             part.__dict__["_keep_float32"] = {name for name, _ in part.named_parameters(recurse=False)}
         if self.writer and self.writer_of:
             text = getattr(config, self.fields[self.writer])
@@ -154,6 +159,7 @@ class Bridged(Composite):
         ask: Ask | None = None,
         behind: Tensor | None = None,
         mask: Tensor | None = None,
+        ids: Tensor | None = None,
     ) -> Any:
         """The record of the querying transformer.
 
@@ -163,10 +169,11 @@ class Bridged(Composite):
             ask: what its caller wants to see of it.
             behind: [B, T, E], texts behind the vectors that ask.
             mask: [B, Q + T], 1 at what counts.
+            ids: [B, T], likewise texts, which it reads itself.
         """
-        vectors = leaf(model, "query")
-        x = vectors.expand(seen.shape[0], -1, -1)
-        given: dict[str, Any] = {"encoder_hidden_states": seen.to(vectors.dtype), "attention_mask": mask}
+        x = leaf(model, "query").expand(seen.shape[0], -1, -1)
+        seen = seen.to(leaf(model, self.bridge).dtype)
+        given: dict[str, Any] = {"encoder_hidden_states": seen, "attention_mask": mask, "input_ids": ids}
         if behind is not None:
             given["query_length"] = x.shape[1]
             x = torch.cat((x, behind.to(x)), dim=1)

@@ -143,7 +143,7 @@ TASKS = (
             "Mistral3ForConditionalGeneration",
             *("LlavaNextForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
-            "Blip2ForConditionalGeneration",
+            *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration"),
         ),
         kind="multimodal",
     ),

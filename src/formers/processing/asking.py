@@ -103,3 +103,30 @@ class AskingProcessor(ProcessorMixin):
     def to_dict(self) -> dict[str, Any]:
         """The settings of the image processor, how many vectors ask, and the name of the class."""
         return {**super().to_dict(), _COUNT: self.num_query_tokens}
+
+
+class InstructingProcessor(AskingProcessor):
+    """The same for models like InstructBLIP, whose vectors are told the texts too.
+
+    Args:
+        *parts: an image processor, a tokenizer, the tokenizer of what those vectors are told, and how many
+            they are (`num_query_tokens`); by place or by name.
+    """
+
+    attributes = ("image_processor", "tokenizer", "qformer_tokenizer")
+    further_tokenizers = ("qformer_tokenizer",)
+    qformer_tokenizer: Any
+
+    def _texts(self, text: Any, shown: bool, options: dict[str, Any]) -> dict[str, Any]:
+        """What both tokenizers give."""
+        found = super()._texts(text, shown, options)
+        options = {name: value for name, value in options.items() if name != "return_tensors"}
+        told = self.qformer_tokenizer(list(text), **options)
+        return {**{f"qformer_{name}": told[name] for name in ("input_ids", "attention_mask")}, **found}
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of what a call may return."""
+        own = [*self.tokenizer.model_input_names, *self.image_processor.model_input_names]
+        unread = self.pair.unread if self.pair is not None else ()
+        return [*(name for name in own if name not in unread), "qformer_input_ids", "qformer_attention_mask"]

@@ -28,6 +28,7 @@ from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODE
 from formers.processing.ringed import RingedImageProcessor
 from formers.processing.scanned import ScannedImageProcessor
 from formers.processing.segmented import SegmentImageProcessor
+from formers.processing.square_films import SquareFilmProcessor
 from formers.processing.squares import SquareImageProcessor
 from formers.processing.tasked import TaskedImageProcessor
 
@@ -94,6 +95,7 @@ def named_films(name: str) -> type[FilmSettings]:
         GridFilmProcessor if recipe.fit in ("pixels", "film pixels") else FrameFilmProcessor
     )
     base = StretchedFilmProcessor if recipe.stretched else base
+    base = SquareFilmProcessor if recipe.squares else base
     says = f"Films for the models of the family {family}; see `{base.__name__}`."
     return type(name, (base,), {"recipe": recipe, "__doc__": says})
 

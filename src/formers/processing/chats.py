@@ -85,6 +85,10 @@ class Chatting:
             ValueError: when there is no template, the template refuses the conversation, or a message shows
                 what this processor does not read.
         """
+        given, batched = conversations_in(conversation)
+        chats = [[_plain_parts(message) for message in getattr(one, "messages", one)] for one in given]
+        films = any(any(True for _ in _shown(chat, "video")) for chat in chats)
+        chat_template = self._film_template() if chat_template is None and films else chat_template
         source = self.get_chat_template(chat_template, tools)
         template = ChatTemplate(
             source,
@@ -95,8 +99,6 @@ class Chatting:
         read = variables_of(source)
         call = {name: kwargs.pop(name) for name in [*kwargs] if tokenize and name not in read}
         template.check_variables(kwargs, Chatting.apply_chat_template)
-        given, batched = conversations_in(conversation)
-        chats = [[_plain_parts(message) for message in getattr(one, "messages", one)] for one in given]
         named = {**self.tokenizer.special_tokens_map, **kwargs}
         rendered = template.write(chats, tools, documents, named)
         begin = self.tokenizer.bos_token
@@ -128,6 +130,10 @@ class Chatting:
     def _read(self) -> tuple[str, ...]:
         """Names of what the call takes beside texts."""
         return ()
+
+    def _film_template(self) -> str | None:
+        """The template of conversations that show films, where they have another."""
+        return None
 
     def _called(self, text: Any, call: dict[str, Any]) -> tuple[Any, list[list[tuple[int, int]]]]:
         """What the call gives, and for every text where it grew: (end of what stood there, characters)."""

@@ -29,11 +29,13 @@ class FilmFacts:
         count: of its frames.
         rate: frames a second; None where nobody said it.
         indices: numbers of the frames that were chosen.
+        duration: seconds, where somebody or the file says it.
     """
 
     count: int
     rate: float | None = None
     indices: tuple[int, ...] = ()
+    duration: float | None = None
 
     @property
     def chosen_rate(self) -> float:
@@ -42,9 +44,14 @@ class FilmFacts:
             return _USUAL_RATE
         return len(self.indices) / self.count * self.rate
 
+    @property
+    def seconds(self) -> list[float]:
+        """When each chosen frame is seen."""
+        return [index / (self.rate or _USUAL_RATE) for index in self.indices]
+
     def times(self, depth: int) -> list[float]:
         """Seconds in the middle of every `depth` chosen frames, the last of which stands again if need be."""
-        at = [index / (self.rate or _USUAL_RATE) for index in self.indices]
+        at = self.seconds
         at += [at[-1]] * (-len(at) % depth)
         return [(at[i] + at[i + depth - 1]) / 2 for i in range(0, len(at), depth)]
 
@@ -81,11 +88,11 @@ class GridFilmProcessor(FilmSettings, GridImageProcessor):
         """
         if videos is None:
             raise TypeError(f"{type(self).__name__} needs films: paths, or lists of frames")
-        return self.withfacts_of(videos, options)[0]
+        return self.with_facts(videos, options)[0]
 
     preprocess = __call__  # type: ignore[assignment]  # likewise
 
-    def withfacts_of(self, videos: Any, options: Mapping[str, Any]) -> tuple[BatchFeature, list[FilmFacts]]:
+    def with_facts(self, videos: Any, options: Mapping[str, Any]) -> tuple[BatchFeature, list[FilmFacts]]:
         """Prepare films, and say of each which frames were chosen; see the call."""
         options = dict(options)
         told, tensors = options.pop("video_metadata", None), options.pop("return_tensors", None)
@@ -206,9 +213,10 @@ def every_film(given: Any) -> list[Any]:
 
 def facts_of(film: Any, said: Mapping[str, Any]) -> FilmFacts:
     """How many frames there are, and how many a second."""
-    rate = said.get("fps")
+    rate, lasts = said.get("fps"), said.get("duration")
+    lasts = None if lasts is None else float(lasts)
     if hasattr(film, "ndim") or isinstance(film, (list, tuple)):
-        return FilmFacts(len(film), None if rate is None else float(rate))
+        return FilmFacts(len(film), None if rate is None else float(rate), duration=lasts)
     av, name = need("av", "video", "films"), called(film, "film")
     try:
         with opened(film, "film", BadPicture, None, name) as source, av.open(source) as container:
@@ -221,7 +229,9 @@ def facts_of(film: Any, said: Mapping[str, Any]) -> FilmFacts:
         raise
     except (OSError, ValueError, IndexError) as error:  # av's errors are of these
         raise BadPicture(f"{name} cannot be read as a film: {error}") from error
-    return FilmFacts(int(count), None if rate is None else float(rate))
+    if lasts is None and rate:
+        lasts = int(count) / float(rate)
+    return FilmFacts(int(count), None if rate is None else float(rate), duration=lasts)
 
 
 def frames_between(facts: Sequence[FilmFacts], depth: int) -> list[float]:

@@ -52,6 +52,7 @@ class ProcessorMixin(Chatting, Saving):
     text_kwargs: ClassVar[Mapping[str, Any]] = {}
     images_kwargs: ClassVar[Mapping[str, Any]] = {}
     pair: ClassVar[Pair | None] = None
+    further_tokenizers: ClassVar[tuple[str, ...]] = ()  # parts whose files lie in folders of their names
 
     image_processor: Any
     tokenizer: Any
@@ -223,6 +224,9 @@ class ProcessorMixin(Chatting, Saving):
             parts["tokenizer"] = load(pretrained_model_name_or_path, **hub, **told)
             if parts["chat_template"] is None:
                 parts["chat_template"] = parts["tokenizer"].chat_template
+        for name in cls.further_tokenizers:
+            where = "/".join(one for one in (hub.get("subfolder"), name) if one)
+            parts[name] = load(pretrained_model_name_or_path, **{**hub, "subfolder": where}, **told)
         own = None if takes(cls, "chat_template") else parts.pop("chat_template")
         made = cls(**parts)
         if own is not None:
@@ -248,7 +252,7 @@ class ProcessorMixin(Chatting, Saving):
 
     def to_dict(self) -> dict[str, Any]:
         """The settings of the image processor, and the name of the class; tokenizers have own files."""
-        parts = {name: getattr(self, name) for name in self.attributes if name != "tokenizer"}
+        parts = {name: getattr(self, name) for name in self.attributes if not name.endswith("tokenizer")}
         kept = {name: part.to_dict() for name, part in parts.items()}
         settings = {name: getattr(self, name) for name in own_settings(type(self)) if hasattr(self, name)}
         return {**self._beside, **settings, **kept, "processor_class": type(self).__name__}
@@ -263,6 +267,8 @@ class ProcessorMixin(Chatting, Saving):
         if "tokenizer" in self.attributes:
             self.tokenizer.init_kwargs["processor_class"] = type(self).__name__
             files += self.tokenizer.save_pretrained(folder)
+        for name in self.further_tokenizers:
+            files += getattr(self, name).save_pretrained(folder / name)
         if self.chat_template is not None:
             files += [str(one) for one in save_templates(self.chat_template, folder)]
         write_text(folder / NESTED_FILE, self.to_json_string())

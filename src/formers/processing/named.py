@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection
 from typing import Any
 
-from formers.processing.asking import AskingProcessor
+from formers.processing.asking import AskingProcessor, InstructingProcessor
 from formers.processing.followed import FollowingPrompts
 from formers.processing.hearing import HearingProcessor
 from formers.processing.joined import ProcessorMixin
@@ -38,6 +38,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
         base = RetrievingProcessor if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
+    base = InstructingProcessor if pair.instructs else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base
     base = HearingProcessor if pair.hears is not None else base

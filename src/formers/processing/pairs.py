@@ -22,6 +22,8 @@ class Shows:
         image: what a text says where it shows one, unless tokenizer or files say it; `video` for a film.
         settings: what the processor keeps beside its parts, by the names of its file, and from what on.
         films: the family that prepares films; empty for none. `film_rule` writes what stands for one.
+        film_template: how conversations that show films are written, whatever files say. Their films are
+            sampled where the processor of films says how.
         rate: the name under which it is told how far apart their frames are; empty for none.
         mark: the tokenizer's name of what a text says where it shows one, if that is not what then stands for
             it; empty where it is.
@@ -47,6 +49,7 @@ class Shows:
     kinds: str = ""
     films: str = ""
     film_rule: str = "blocks"
+    film_template: str | None = None
     rate: str = ""
     mark: str = ""
     untold: tuple[str, ...] = ()
@@ -108,6 +111,7 @@ class Pair:
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         asks: texts stand behind a token for each vector that asks their picture.
+        instructs: those vectors are told the texts too, by a tokenizer of their own.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
 
@@ -136,6 +140,7 @@ class Pair:
     picture: str = "pixel_values"
     markdown: bool = False
     asks: bool = False
+    instructs: bool = False
     phrases: bool = False
     hears: Hears | None = None
 
@@ -159,6 +164,16 @@ _SPOKEN_CHATS = (
     "{% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}"
     "{{ '<|im_end|>\\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# a colon, and a blank unless a picture comes first
+_SHOWN_FILMS = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize ~ ':' }}"
+    "{% if message['content'] is string %}{{ ' ' ~ message['content'] }}{% else %}"
+    "{% if message['content'][0]['type'] != 'image' %}{{ ' ' }}{% endif %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
+    "{% elif part['type'] in ('image', 'video') %}{{ '<' ~ part['type'] ~ '>' }}{% endif %}{% endfor %}"
+    "{% endif %}{{ '<end_of_utterance>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 _TYPES = ("token_type_ids",)
 _LLAVA: dict[str, Any] = {
@@ -269,6 +284,14 @@ PAIRS: dict[str, Pair] = {
     ),
     "Git": Pair("CLIP", ("git",)),
     "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "InstructBlip": Pair(
+        "Blip",
+        ("instructblip",),
+        {"return_token_type_ids": False},
+        unread=("token_type_ids",),
+        asks=True,
+        instructs=True,
+    ),
     "InternVL": Pair(
         "GotOcr2",
         ("internvl",),
@@ -371,7 +394,13 @@ PAIRS: dict[str, Pair] = {
         ("smolvlm",),
         pictures={"return_row_col_info": True},
         unread=_TYPES,
-        shows=_SQUARES,
+        shows=replace(
+            _SQUARES,
+            video="<video>",
+            films="SmolVLM",
+            film_rule="timed_frames",
+            film_template=_SHOWN_FILMS,
+        ),
     ),
     "Speech2Text": Pair("", ("speech_to_text",), sounds=True),
     "SpeechT5": Pair("", ("speecht5",), sounds=True, targets=True),

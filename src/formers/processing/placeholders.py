@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from formers.core.tiles import Lines, best_size, most_tiles
+from formers.processing.number_words import in_words
 
 Grown = list[tuple[int, int]]  # of a text: (end of what stood for a picture, characters that came)
 
@@ -118,7 +120,7 @@ def squares(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens for each square of a picture, which is named, and for all of it."""
     down, across = ([n for text in made[name] for n in text][index] for name in ("rows", "cols"))
     around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
-    whole = f"{around}{processor.global_image_tag}{tokens}{around}"
+    whole = _whole_square(processor)
     if not down * across:
         return whole
     lines = [
@@ -126,6 +128,12 @@ def squares(processor: Any, made: Mapping[str, Any], index: int) -> str:
         for row in range(1, down + 1)
     ]
     return "".join(f"{line}\n" for line in lines) + f"\n{whole}"
+
+
+def _whole_square(processor: Any) -> str:
+    """What stands for all of a picture as one square."""
+    around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
+    return f"{around}{processor.global_image_tag}{tokens}{around}"
 
 
 def lines_of_patches(processor: Any, made: Mapping[str, Any], index: int) -> str:
@@ -157,6 +165,17 @@ def marked_frames(processor: Any, made: Mapping[str, Any], index: int, facts: An
     one = f"{processor.start_image_token}{tokens}{processor.end_image_token}"
     count = len(made["pixel_values_videos"][index])
     return "\n".join(f"Frame{i}: {one}" for i in range(1, count + 1))
+
+
+def timed_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """How many frames there are of how long a film, and the time and a number of tokens of each."""
+    seconds, whole = [int(one) for one in facts.seconds], _whole_square(processor)
+    lasts = timedelta(seconds=seconds[-1] if facts.duration is None else int(facts.duration))
+    frames = "".join(f"\nFrame from {at // 60:02d}:{at % 60:02d}:{whole}" for at in seconds)
+    return (
+        f"You are provided the following series of {in_words(len(seconds))} frames from a {lasts} [H:MM:SS] "
+        f"video.\n{frames}\n\n"
+    )
 
 
 def half_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
@@ -197,4 +216,5 @@ FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {
     "blocks": film_blocks,
     "half_frames": half_frames,
     "marked_frames": marked_frames,
+    "timed_frames": timed_frames,
 }

@@ -184,7 +184,7 @@ _EDGES = range(384, 2305, 384)
 _SQUARES = Recipe(
     {
         **{**_HALF, "resample": LANCZOS, "size": {"longest_edge": 4 * 364}, "do_convert_rgb": True},
-        **{"max_image_size": {"longest_edge": 364}, "do_image_splitting": True, "do_pad": True},
+        **{"max_image_size": {"longest_edge": 364}, "do_pad": True},
     },
     square=False,
     squares=True,
@@ -203,7 +203,9 @@ RECIPES: dict[str, Recipe] = {
         answers=_SEMANTIC,
     ),
     "Bit": _CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
-    "Blip": Recipe({**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2")),
+    "Blip": Recipe(
+        {**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2", "instructblip")
+    ),
     "CLIP": _CLIP.but(
         "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
     ),
@@ -311,7 +313,7 @@ RECIPES: dict[str, Recipe] = {
         canvas=True,
         model_types=("got_ocr2", "internvl", "aya_vision"),
     ),
-    "Idefics3": _SQUARES.but("idefics3"),
+    "Idefics3": _SQUARES.but("idefics3", do_image_splitting=True),
     "LlavaNext": replace(
         _CLIP.but("llava_next", do_pad=True, image_grid_pinpoints=_PINPOINTS), pinned="always"
     ),
@@ -467,7 +469,7 @@ RECIPES: dict[str, Recipe] = {
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
     ),
-    "SmolVLM": _SQUARES.but("smolvlm"),
+    "SmolVLM": _SQUARES.but("smolvlm", do_image_splitting=True),
     "SuperGlue": replace(
         _POINTS.but("superglue", do_grayscale=True), paired=True, answers={"keypoint_matching": "matches"}
     ),
@@ -541,6 +543,7 @@ FILM_RECIPES: dict[str, Recipe] = {
         image_std=IMAGENET_STANDARD_STD,
         **{"patch_size": 16, "do_sample_frames": True, "fps": 2},
     ),
+    "SmolVLM": _SQUARES.but(do_sample_frames=False),
     "Sam2Video": Recipe(
         {**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR, "size": _sides(1024)}, stretched=True
     ),

@@ -20,6 +20,8 @@ from formers.processing.placeholders import FILM_RULES, RULES, Grown, expanded
 from formers.processing.reading import is_picture, listed
 from formers.tokenization.options import CALL_KEYWORDS
 
+_CHOOSE = ("num_frames", "fps")  # of films, which frames
+
 
 def _all_lists(given: Sequence[Any]) -> bool:
     return all(isinstance(one, (list, tuple)) for one in given)
@@ -64,7 +66,8 @@ class ShowingProcessor(ProcessorMixin):
             if token:
                 setattr(self, f"{kind}_token", token)
                 setattr(self, f"{kind}_token_id", self.tokenizer.convert_tokens_to_ids(token))
-                self._fillers[kind] = token, getattr(self, f"{kind}_token_id")
+                if kind == "image" or token in self.tokenizer.get_vocab():
+                    self._fillers[kind] = token, getattr(self, f"{kind}_token_id")
         if self._shows().filler:
             token = getattr(self, self._shows().filler)
             self.image_token_id = self.tokenizer.convert_tokens_to_ids(token)
@@ -108,7 +111,13 @@ class ShowingProcessor(ProcessorMixin):
         """
         return self._made(images, text, videos, options)[0]
 
+    def _film_template(self) -> str | None:
+        return self._shows().film_template
+
     def _called(self, text: Any, call: dict[str, Any]) -> tuple[Any, list[Grown]]:
+        if self._shows().film_template is not None and "videos" in call:
+            chosen = [call.get(name, getattr(self.video_processor, name, None)) for name in _CHOOSE]
+            call.setdefault("do_sample_frames", any(one is not None for one in chosen))
         return self._made(call.pop("images", None), text, call.pop("videos", None), call)
 
     def _made(
@@ -146,6 +155,11 @@ class ShowingProcessor(ProcessorMixin):
             refuse_unknown(for_pictures, known, type(self).__name__)
         if videos is not None:
             made, facts = self.video_processor.with_facts(every_film(videos), for_films)
+            if set(made) & set(found):
+                raise ValueError(
+                    f"{type(self).__name__} prepares pictures or films, and both would be "
+                    f"{' and '.join(sorted(set(made) & set(found)))}: pass one of images= and videos="
+                )
             found |= made
             if self._shows().rate:
                 found[self._shows().rate] = frames_between(facts, self.video_processor.temporal_patch_size)

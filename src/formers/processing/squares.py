@@ -58,7 +58,7 @@ class SquareImageProcessor(BaseImageProcessor):
                 image = as_pillow_or_array(one, len(squares), count, call["timeout"])
                 if isinstance(image, np.ndarray):
                     image = channels_last(image, call["input_data_format"])
-                parts, grid = _squares(image, now)
+                parts, grid = squares_of(image, now)
                 squares += parts
                 grids.append(grid)
             each.append(len(squares) - before)
@@ -95,7 +95,7 @@ def _by_text(images: Any) -> list[list[Any]]:
     return found
 
 
-def _squares(image: Any, now: dict[str, Any]) -> tuple[list[Any], tuple[int, int]]:
+def squares_of(image: Any, now: dict[str, Any]) -> tuple[list[Any], tuple[int, int]]:
     """What a picture is read as, [H, W, C] each, and how many squares it has down and across."""
     resample = int(now["resample"])
     edge = int(now["max_image_size"]["longest_edge"])

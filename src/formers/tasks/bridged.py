@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,7 +51,7 @@ class BridgedTexts(Writing):
     def _finish(
         self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
     ) -> ModelOutput:
-        ids, labels, shown = given.get("input_ids"), targets["labels"], self._shown(states, given)
+        ids, labels, shown = given.get("input_ids"), targets.get("labels"), self._shown(states, given)
         told = {name: given.get(name) for name in (*_READ, *_SHOWN)}
         told["inputs_embeds"], told["attention_mask"] = self._read(
             ids, given.get("inputs_embeds"), told["attention_mask"], shown.pooler_output
@@ -66,7 +67,7 @@ class BridgedTexts(Writing):
         if labels is not None and not apart:
             told |= {"labels": labels, "num_items_in_batch": items}
         said = self._writer(**{name: value for name, value in told.items() if value is not None})
-        loss, logits = said.loss, said.logits
+        loss, logits = said.get("loss"), said.get("logits")
         if labels is not None and apart:  # they may be those of a text behind its picture
             logits = logits[:, -labels.shape[1] :]
             loss = next_token(logits, labels, items)
@@ -77,13 +78,19 @@ class BridgedTexts(Writing):
         if "before" in states.extras:
             found: AskedImageOutput = states.extras["before"]
             return found
-        return self._asked(self._assembly.output(self, states), _asked(given) if self._shows_all else None)
+        ask = _asked(given) if self._shows_all else None
+        return self._asked(self._assembly.output(self, states), ask, **self._instruction(given))
 
-    def _asked(self, seen: Any, ask: Ask | None = None) -> AskedImageOutput:
+    def _instruction(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is told to the vectors that ask: nothing."""
+        return {}
+
+    def _asked(self, seen: Any, ask: Ask | None = None, **instruction: Any) -> AskedImageOutput:
         """What is found of pictures, by the image model's record."""
         last = seen.last_hidden_state
-        asked = self._assembly.asked(self, last, ask)
-        answers = self._assembly.projected(self, asked.last_hidden_state, last)
+        asked = self._assembly.asked(self, last, ask, **instruction)
+        found = asked.last_hidden_state[:, : self.config.num_query_tokens]
+        answers = self._assembly.projected(self, found, last)
         own = (seen.get("hidden_states"), seen.get("attentions"))
         return AskedImageOutput(last, answers, *own, seen, asked)
 
@@ -151,11 +158,15 @@ class BridgedTexts(Writing):
             ValueError: without pictures, or for texts that do not fit them.
         """
         shown = self.get_image_features(pixel_values, interpolate_pos_encoding)
-        writer, ids = self._writer, None if input_ids is None else torch.as_tensor(input_ids)
-        if ids is None and inputs_embeds is None:
-            ids = self._beginning(len(pixel_values))
-        ids = ids if ids is None else ids.to(shown.pooler_output.device)
-        x, mask = self._read(ids, inputs_embeds, attention_mask, shown.pooler_output)
+        return self._said(shown.pooler_output, input_ids, attention_mask, inputs_embeds, options)
+
+    def _said(self, answers: Tensor, given_ids: Any, mask: Any, vectors: Any, options: Any) -> Any:
+        """What the text model writes about answers [B, Q, F], behind texts."""
+        writer, ids = self._writer, None if given_ids is None else torch.as_tensor(given_ids)
+        if ids is None and vectors is None:
+            ids = self._beginning(len(answers))
+        ids = ids if ids is None else ids.to(answers.device)
+        x, mask = self._read(ids, vectors, mask, answers)
         given = {"inputs_embeds": x, "attention_mask": mask}
         if mask is None:
             given["attention_mask"] = torch.ones(x.shape[:2], dtype=torch.long, device=x.device)

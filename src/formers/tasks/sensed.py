@@ -139,6 +139,20 @@ SENSED: tuple[Task, ...] = (
         "Bring a text or a picture into the space that both share.",
     ),
     Task(
+        "instructed_states",
+        ("instructed", "InstructedStates"),
+        "",
+        "Look at pictures, ask what a text says of them, and read that in a text.",
+    ),
+    Task(
+        "instructed_texts",
+        ("instructed", "InstructedTexts"),
+        "",
+        "Write what texts ask about pictures.",
+        "image-text-to-text",
+        shifts=True,
+    ),
+    Task(
         "described_answers",
         ("described", "Answers"),
         "",

@@ -262,7 +262,10 @@ RECIPES: dict[str, Recipe] = {
         files=_VOCAB_MERGES,
         special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
         options={"add_prefix_space": False, "add_bos_token": False, "errors": "replace"},
-        model_types=("blip-2", "gpt2", "gpt_neo", "gptj", "opt", "codegen", "dbrx", "phi", "starcoder2"),
+        model_types=(
+            *("blip-2", "gpt2", "gpt_neo", "gptj", "instructblip", "opt", "codegen", "dbrx", "phi"),
+            "starcoder2",
+        ),
         aliases=("CodeGen",),
     ),
     "OpenAIGPT": Recipe(

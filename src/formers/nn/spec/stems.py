@@ -601,6 +601,23 @@ class Queries:
 
 
 @dataclass(frozen=True)
+class InstructedQueries(Queries):
+    """Vectors that ask, before texts that say what is asked for; or texts alone.
+
+    Roles: those of `Queries`, `token` and `position`.
+
+    Attributes:
+        vocab_size: tokens of the texts.
+        room: how many a text may have.
+        padding_idx: the token whose row stays zeros in training.
+    """
+
+    vocab_size: int = 0
+    room: int = 0
+    padding_idx: int | None = None
+
+
+@dataclass(frozen=True)
 class Vectors:
     """A stem of rows that callers make, and of what stands beside them for their places.
 
@@ -767,6 +784,7 @@ Stem = (
     | Strided
     | Thinned
     | Queries
+    | InstructedQueries
     | Vectors
     | Waves
 )

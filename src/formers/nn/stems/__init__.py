@@ -25,7 +25,7 @@ from formers.nn.stems.paged import PagedStem
 from formers.nn.stems.patches import PatchStem
 from formers.nn.stems.pictured import PicturedStem
 from formers.nn.stems.preceded import PrecededStem
-from formers.nn.stems.queries import QueryStem
+from formers.nn.stems.queries import InstructedQueryStem, QueryStem
 from formers.nn.stems.regions import RegionStem
 from formers.nn.stems.samples import SampleStem
 from formers.nn.stems.shared_patches import SharedPatchStem
@@ -60,6 +60,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.GivenPatches: GivenPatchStem,
     spec.GridPatches: GridPatchStem,
     spec.Grounded: GroundedRows,
+    spec.InstructedQueries: InstructedQueryStem,
     spec.IntegerTokens: IntegerStem,
     spec.Linked: LinkedStem,
     spec.OnMaps: MapRows,

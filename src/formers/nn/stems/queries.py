@@ -12,12 +12,13 @@ from formers.nn import spec
 from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant
 from formers.nn.layout import Layout
-from formers.nn.leaves import norm
+from formers.nn.leaves import norm, token_table
 from formers.nn.mixers.aside import ASKING
 from formers.nn.passing import Pass
 from formers.nn.recording import size
 from formers.nn.spec import Paths
 from formers.nn.stems.base import Stem, want
+from formers.nn.stems.tokens import check_ids, look_up
 from formers.nn.tree import Block, has, leaf, place, place_tensor
 
 
@@ -31,7 +32,7 @@ class QueryStem(Stem):
         "encoder_hidden_states": "[B, S, E], what is asked: cross attention reads it.",
         "encoder_attention_mask": "[B, S], 1 at what may be read of it.",
     }
-    by_row = ("query_embeds",)
+    by_row: ClassVar[tuple[str, ...]] = ("query_embeds",)
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the vectors, the norm and the dropout."""
@@ -97,8 +98,11 @@ class QueryStem(Stem):
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, T, E]; [N, E] where nobody looks."""
+        return self._entered(node, given.get("query_embeds"), given.get("query_length"), pass_)
+
+    def _entered(self, node: Any, x: Tensor | None, told: int | None, pass_: Pass) -> Tensor:
+        """What is read, normalised and dropped; `told` of the rows ask."""
         s: spec.Queries = self.spec
-        x, told = given.get("query_embeds"), given.get("query_length")
         if s.texts:
             pass_.memo.put(ASKING, pass_.layout.length if told is None else told)
         if x is None:
@@ -113,3 +117,79 @@ class QueryStem(Stem):
             dropped: Tensor = leaf(node, "embedding_dropout")(x)
             return dropped
         return drop(x, s.dropout) if s.dropout and node.training else x
+
+
+class InstructedQueryStem(QueryStem):
+    """See `spec.InstructedQueries`."""
+
+    inputs: ClassVar = {
+        "input_ids": "[B, T], int64, texts behind the vectors that ask.",
+        "attention_mask": "[B, Q + T], 1 at vectors and tokens that count.",
+        "position_ids": "[1 or B, T], int64, those of the texts.",
+        "query_embeds": "[B, Q, E], the vectors that ask; without them texts are read alone.",
+        "encoder_hidden_states": "[B, S, E], what is asked: cross attention reads it.",
+        "encoder_attention_mask": "[B, S], 1 at what may be read of it.",
+    }
+    by_row = ()
+
+    def place(self, owner: Block, names: Paths) -> None:
+        """Register the tables too."""
+        s: spec.InstructedQueries = self.spec
+        want(names, "token", "position")
+        place(owner, "token", str(names["token"]), token_table(s.vocab_size, s.width, s.padding_idx))
+        place(owner, "position", str(names["position"]), token_table(s.room, s.width))
+        super().place(owner, names)
+
+    def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
+        """B, and how many vectors and tokens there are.
+
+        Raises:
+            ValueError: without either, for a text that is too long, or other rows of one than of the other.
+        """
+        s: spec.InstructedQueries = self.spec
+        ids, vectors = given.get("input_ids"), given.get("query_embeds")
+        if ids is None:
+            if vectors is None:
+                raise ValueError("pass input_ids, query_embeds, or both")
+            return super().shape(given)
+        check_ids(ids)
+        if ids.dim() != 2 or not 0 < ids.shape[1] <= s.room:
+            raise ValueError(
+                f"texts that say what is asked for are ids [B, T] of 1 to {s.room} tokens, not "
+                f"{list(ids.shape)}: cut them (truncation=True, max_length={s.room})"
+            )
+        if vectors is None:
+            if given.get("encoder_hidden_states") is not None:
+                raise ValueError("no query_embeds are given, so that nothing asks encoder_hidden_states")
+            return size(ids.shape[0]), size(ids.shape[1])
+        batch, asking = super().shape(given)
+        if ids.shape[0] != batch:
+            raise ValueError(
+                f"there are {ids.shape[0]} texts that say what is asked for, and {batch} rows that are "
+                f"asked: give one for each"
+            )
+        return batch, asking + size(ids.shape[1])
+
+    def positions(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
+        """Columns: those of texts are counted by themselves."""
+        ids = given.get("input_ids")
+        device = (given["query_embeds"] if ids is None else ids).device
+        return torch.arange(layout.length, device=device)[None]
+
+    def places(
+        self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
+    ) -> Tensor:
+        """Columns: what callers say is of texts alone."""
+        return self.positions(given, layout, past, real)
+
+    def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
+        """[B, Q + T, E]; [N, E] where nobody looks."""
+        ids, x, told = given.get("input_ids"), given.get("query_embeds"), given.get("position_ids")
+        asking = 0 if x is None else x.shape[1]
+        if ids is not None:
+            told = torch.arange(ids.shape[1], device=ids.device)[None] if told is None else told
+            words = look_up(node, "token", ids, "input_ids") + look_up(node, "position", told, "position_ids")
+            x = words if x is None else torch.cat((x.expand(len(ids), -1, -1), words), dim=1)
+        return self._entered(node, x, asking, pass_)
