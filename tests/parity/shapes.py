@@ -1105,7 +1105,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         mask[:, :12] = 1
         seen["decoder_input_ids"] = ids[:, 11:16].clone()
     if "image_grid_thw" in names:
-        seen = vision_talk_shapes.shown(config, ids, mask)
+        pages = getattr(config, "vlm_config", None)
+        shown, pages = (vision_talk_shapes.pages, pages) if pages else (vision_talk_shapes.shown, config)
+        seen = shown(pages, ids, mask)
     if "feature_attention_mask" in names:
         seen = joined_shapes.heard(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):

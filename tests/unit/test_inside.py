@@ -357,6 +357,7 @@ _SHOWN = {
 for _name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
     _OTHERS[f"{_name}_text"], _OTHERS[f"{_name}_vision"] = _TURNED, _SHOWN
     _OTHERS[_name] = {"text_config": _TURNED, "vision_config": _SHOWN}
+_OTHERS["colqwen2"] = {"vlm_config": {"model_type": "qwen2_vl", **_OTHERS["qwen2_vl"]}}
 _OTHERS["qwen2_audio_encoder"] = {
     **{"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48},
     **{"num_mel_bins": 8, "max_source_positions": 10},

@@ -50,6 +50,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "cohere2": ("cohere", "Cohere2"),
     "conditional_detr": ("conditional_detr", "ConditionalDetr"),
     "colpali": ("colpali", "ColPali"),
+    "colqwen2": ("colpali", "ColQwen2"),
     "convbert": ("convbert", "ConvBert"),
     "convnext": ("convnext", "ConvNext"),
     "convnextv2": ("convnext", "ConvNextV2"),

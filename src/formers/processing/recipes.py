@@ -422,7 +422,7 @@ RECIPES: dict[str, Recipe] = {
         },
         fit="pixels",
         square=False,
-        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
+        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "colqwen2"),
     ),
     "Sam": Recipe(
         {
