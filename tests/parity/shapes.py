@@ -1128,6 +1128,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = getattr(config, "vlm_config", config)
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         seen = vision_tiled_shapes.shown(config, ids, mask)
+    elif hasattr(config, "vocabulary_map"):
+        ids[ids == config.vocabulary_map["<image>"]] = 7
+        seen = vision_shown_shapes.coded(config, ids, mask)
     elif hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
         seen |= vision_shown_shapes.shown(config, ids, mask)
     elif hasattr(config, "num_query_tokens") and "pixel_values" in names:

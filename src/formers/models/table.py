@@ -32,6 +32,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "bloom": ("bloom", "Bloom"),
     "camembert": ("roberta", "Camembert"),
     "canine": ("canine", "Canine"),
+    "chameleon": ("chameleon", "Chameleon"),
+    "chameleon_vqgan": ("chameleon", "ChameleonVQVAE"),
     "chinese_clip": ("chinese_clip", "ChineseCLIP"),
     "chinese_clip_text_model": ("chinese_clip", "ChineseCLIPText"),
     "chinese_clip_vision_model": ("chinese_clip", "ChineseCLIPVision"),

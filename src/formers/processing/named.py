@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from formers.processing.asking import AskingProcessor
+from formers.processing.ended_showing import EndedShowingProcessor
 from formers.processing.followed import FollowingPrompts
 from formers.processing.hearing import HearingProcessor
 from formers.processing.joined import ProcessorMixin
@@ -36,6 +37,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     if pair.shows is not None:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
+        base = EndedShowingProcessor if pair.shows.ends else base
         found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
         base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base

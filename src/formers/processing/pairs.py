@@ -37,6 +37,7 @@ class Shows:
         merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
         retrieves: they are pages or questions, each by itself.
+        ends: the tokenizer's name of what stands behind each text that is not to go on.
         rows: what tells how many patches pictures have, where those of each become a row; empty where not.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
@@ -63,6 +64,7 @@ class Shows:
     tells: tuple[str, tuple[str, ...]] | None = None
     retrieves: bool = False
     rows: str = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,15 @@ PAIRS: dict[str, Pair] = {
     "Blip": Pair("Blip", ("blip",), {"return_token_type_ids": False}, unread=("token_type_ids",)),
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
+    ),
+    "Chameleon": Pair(
+        "Chameleon",
+        ("chameleon",),
+        _TENSORS,
+        _TENSORS,
+        shows=Shows(
+            "between_marks", settings={"image_seq_length": 1024, "image_token": "<image>"}, ends="sep_token"
+        ),
     ),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "Clap": Pair("", ("clap",), sounds=True, compares=True),

@@ -207,6 +207,15 @@ RECIPES: dict[str, Recipe] = {
     "CLIP": _CLIP.but(
         "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
     ),
+    "Chameleon": _CLIP.but(
+        "chameleon",
+        resample=LANCZOS,
+        size={"shortest_edge": 512},
+        crop_size=_sides(512),
+        rescale_factor=0.0078,
+        image_mean=[1.0] * 3,
+        image_std=[1.0] * 3,
+    ),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
     "ConditionalDetr": replace(
         _DETR.but("conditional_detr"),
