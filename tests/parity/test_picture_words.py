@@ -14,7 +14,7 @@ from transformers.models.chameleon.image_processing_pil_chameleon import Chamele
 
 import formers
 from parity.pictures import colours
-from tests.parity.vision_shown_shapes import WORDS
+from tests.parity.vision_shown_shapes import WITHIN, WORDS
 
 CAT, WIDE = Image.fromarray(colours(40, 50)), Image.fromarray(colours(30, 90))
 MARKS = {"boi_token": "<racm3:break>", "eoi_token": "<eoss>", "image_token": "<image>"}
@@ -48,10 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
         **{"num_key_value_heads": 1, "vocab_size": 340, "initializer_range": 0.4, "pad_token_id": 0},
         vocabulary_map=WORDS,
-        vq_config={
-            **{"embed_dim": 12, "num_embeddings": 32, "latent_channels": 20, "resolution": 8},
-            **{"base_channels": 32, "channel_multiplier": [1, 2, 1], "num_res_blocks": 1},
-        },
+        vq_config=WITHIN["chameleon_vqgan"],
     )
     transformers.ChameleonForConditionalGeneration(config).save_pretrained(home)
     return home
@@ -149,8 +146,8 @@ def test_what_does_not_fit_is_refused(folder: Path, processors: Any, pair: Any) 
     model, pixels = pair[1], torch.rand(1, 3, 8, 8)
     with pytest.raises(ValueError, match="write as many into the text as each fills"):
         model(torch.tensor([[2, 3, 3, 5]]), pixel_values=pixels)
+    seen = {"image": model.get_image_features(pixels)}
     with pytest.raises(ValueError, match="give one of pixel_values and mm_encoder_outputs"):
-        seen = {"image": model.get_image_features(pixels)}
         model(torch.tensor([[3] * 4]), pixel_values=pixels, mm_encoder_outputs=seen)
     with pytest.raises(ValueError, match=r"must have shape \[B, 3, height, width\]"):
         model(torch.tensor([[3] * 4]), pixel_values=pixels[:, :1])

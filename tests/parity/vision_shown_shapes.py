@@ -23,6 +23,10 @@ _CODER: dict[str, Any] = {
 }
 
 
+# what the reference cannot call by itself, only within a model
+WITHIN = {"chameleon_vqgan": _CODER}
+
+
 def _letters(number: int) -> str:
     return "".join(chr(ord("A") + int(digit)) for digit in str(number))
 
@@ -30,7 +34,7 @@ def _letters(number: int) -> str:
 WORDS = {"<image>": 3, **{f"IMGIMG{_letters(code)}Z": 10 + code for code in range(32)}}
 _CODED: dict[str, Any] = {
     **{**DECODER, "num_hidden_layers": 2},
-    **{"vq_config": _CODER, "vocabulary_map": WORDS},
+    **{"vq_config": WITHIN["chameleon_vqgan"], "vocabulary_map": WORDS},
 }
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {

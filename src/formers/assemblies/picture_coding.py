@@ -12,7 +12,8 @@ from torch import Tensor
 from formers.assemblies.base import Assembly, BaseModel, bound, refuse_inputs, returned, states_in
 from formers.assemblies.fused import InPlace, placed_at
 from formers.assemblies.single import Single
-from formers.core.outputs import ModelOutput, PictureCodesOutput
+from formers.core.coded_outputs import PictureCodesOutput
+from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.nets.picture_codes import NearestVectors, words_of_codes

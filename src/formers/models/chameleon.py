@@ -13,7 +13,8 @@ from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
 from formers.nn.nets.picture_codes import picture_words
-from formers.nn.spec import nets, several
+from formers.nn.spec import nets
+from formers.nn.spec.ladder import Ladder, ladder
 from formers.tasks.specs import Words
 
 
@@ -95,74 +96,25 @@ def stack(c: ChameleonConfig) -> spec.Stack:
     return llama.decoder(c, (layer,) * c.num_hidden_layers, name, names=names)
 
 
-SWISH = several.Bare("silu")
-
-
-def norm(width: int) -> nets.GroupNorm:
-    """Over 32 groups."""
-    return nets.GroupNorm(width, 1e-6, 32)
-
-
-def conv(read: int, made: int, kernel: int = 3, **other: Any) -> nets.Conv:
-    """A convolution with a bias."""
-    return nets.Conv(read, made, kernel, bias=True, **other)
-
-
-def block(c: ChameleonVQVAEConfig, read: int, made: int) -> nets.Node:
-    """Two convolutions, added to what they read."""
-    parts = {
-        "norm1": norm(read),
-        "conv1": conv(read, made),
-        "norm2": norm(made),
-        "dropout": nets.Drop(c.dropout),
-        "conv2": conv(made, made),
-        **({"nin_shortcut": conv(read, made, 1)} if read != made else {}),
-    }
-    sides = nets.SUM if read == made else nets.Plus("nin_shortcut")
-    run = (nets.BEGIN, "norm1", SWISH, "conv1", "norm2", SWISH, "dropout", "conv2", sides)
-    return nets.Node(parts, run, "ChameleonVQVAEEncoderResnetBlock")
-
-
-def looks(width: int) -> nets.Node:
-    """Places look at each other."""
-    parts = {"norm": norm(width), **{name: conv(width, width, 1) for name in ("q", "k", "v", "proj_out")}}
-    run = (nets.BEGIN, "norm", several.Looks("q", "k", "v"), "proj_out", nets.SUM)
-    return nets.Node(parts, run, "ChameleonVQVAEEncoderAttnBlock")
-
-
-def encoder(c: ChameleonVQVAEConfig) -> nets.Node:
-    """Blocks over maps that become smaller, and a last row of them."""
-    widths = [c.base_channels * factor for factor in c.channel_multiplier]
-    levels, run, width, size = [], list[nets.Run](["conv_in"]), c.base_channels, c.resolution
-    for i, made in enumerate(widths):
-        looked = size in (c.attn_resolutions or ()) and c.attn_type == "vanilla"
-        blocks = [block(c, made if j else width, made) for j in range(c.num_res_blocks)]
-        parts: dict[str, Any] = {"block": nets.row(*blocks)}
-        parts["attn"] = nets.row(*(looks(made) for _ in blocks if looked))
-        for j in range(len(blocks)):
-            run += [f"down.{i}.block.{j}", *([f"down.{i}.attn.{j}"] if looked else [])]
-        if made is not widths[-1] or i < len(widths) - 1:
-            halved = conv(made, made, stride=2, padding=0)
-            parts["downsample"] = nets.Node({"conv": halved}, (several.Edged((0, 1, 0, 1)), "conv"))
-            run.append(f"down.{i}.downsample")
-            size //= 2
-        levels.append(nets.Node(parts))
-        width = made
-    middle: dict[str, Any] = {"block_1": block(c, width, width)}
-    middle |= {"attn_1": looks(width)} if c.attn_type == "vanilla" else {}
-    middle["block_2"] = block(c, width, width)
-    run += [*(f"mid.{name}" for name in middle), "norm_out", SWISH, "conv_out"]
-    parts = {"conv_in": conv(c.in_channels, c.base_channels), "down": nets.row(*levels)}
-    parts |= {"mid": nets.Node(middle), "norm_out": norm(width), "conv_out": conv(width, c.latent_channels)}
-    return nets.Node(parts, tuple(run))
-
-
 def coder(c: ChameleonVQVAEConfig) -> Coder:
-    """The encoder, and vectors that tell its places."""
+    """An encoder of maps that become smaller, and vectors that tell its places."""
+    made = ladder(
+        Ladder(
+            read=c.in_channels,
+            widths=[c.base_channels, *(c.base_channels * factor for factor in c.channel_multiplier)],
+            depth=c.num_res_blocks,
+            size=c.resolution,
+            looked=(c.attn_resolutions or ()) if c.attn_type == "vanilla" else None,
+            made=c.latent_channels,
+            dropout=c.dropout,
+            names=("ChameleonVQVAEEncoderResnetBlock", "ChameleonVQVAEEncoderAttnBlock"),
+        )
+    )
     parts = {
-        "encoder": encoder(c),
-        "quant_conv": conv(c.latent_channels, c.embed_dim, 1),
-        "post_quant_conv": conv(c.embed_dim, c.latent_channels, 1),  # what would make pictures of codes
+        "encoder": made,
+        "quant_conv": nets.Conv(c.latent_channels, c.embed_dim, bias=True),
+        # what would make pictures of codes
+        "post_quant_conv": nets.Conv(c.embed_dim, c.latent_channels, bias=True),
     }
     net = nets.Net(parts, ("quant_conv",), channels=c.in_channels, widths=(c.latent_channels,))
     paths = {"codes": "quantize", "table": "embedding"}

@@ -228,6 +228,7 @@ PAIRS: dict[str, Pair] = {
         ("chameleon",),
         _TENSORS,
         _TENSORS,
+        unread=_TYPES,
         shows=Shows(
             "between_marks", settings={"image_seq_length": 1024, "image_token": "<image>"}, ends="sep_token"
         ),
