@@ -1105,7 +1105,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         mask[:, :12] = 1
         seen["decoder_input_ids"] = ids[:, 11:16].clone()
     if "image_grid_thw" in names:
-        seen = vision_talk_shapes.shown(config, ids, mask)
+        pages = getattr(config, "vlm_config", None)
+        shown, pages = (vision_talk_shapes.pages, pages) if pages else (vision_talk_shapes.shown, config)
+        seen = shown(pages, ids, mask)
     if "feature_attention_mask" in names:
         seen = joined_shapes.heard(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
@@ -1126,6 +1128,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = getattr(config, "vlm_config", config)
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         seen = vision_tiled_shapes.shown(config, ids, mask)
+    elif hasattr(config, "vocabulary_map"):
+        ids[ids == config.vocabulary_map["<image>"]] = 7
+        seen = vision_shown_shapes.coded(config, ids, mask)
     elif hasattr(config, "mm_tokens_per_image") or config.model_type == "paligemma":
         seen |= vision_shown_shapes.shown(config, ids, mask)
     elif hasattr(config, "num_query_tokens") and "pixel_values" in names:

@@ -293,6 +293,7 @@ PARTS = re.compile(
 # were
 _IN_PLACE = (
     "bit",
+    "chameleon",
     "conditional_detr",
     "deformable_detr",
     "falcon",

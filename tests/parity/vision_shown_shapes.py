@@ -17,8 +17,28 @@ _TEXT = {
     **{"query_pre_attn_scalar": 20, "sliding_window": 3, "sliding_window_pattern": 2},
 }
 _PLAIN = {**DECODER, "vocab_size": VOCABULARY + 2, "num_hidden_layers": 2, "head_dim": 12}
+_CODER: dict[str, Any] = {
+    **{"embed_dim": 12, "num_embeddings": 32, "latent_channels": 20, "resolution": 8, "base_channels": 32},
+    **{"channel_multiplier": [1, 2, 1], "num_res_blocks": 1, "attn_resolutions": [4]},
+}
+
+
+# what the reference cannot call by itself, only within a model
+WITHIN = {"chameleon_vqgan": _CODER}
+
+
+def _letters(number: int) -> str:
+    return "".join(chr(ord("A") + int(digit)) for digit in str(number))
+
+
+WORDS = {"<image>": 3, **{f"IMGIMG{_letters(code)}Z": 10 + code for code in range(32)}}
+_CODED: dict[str, Any] = {
+    **{**DECODER, "num_hidden_layers": 2},
+    **{"vq_config": WITHIN["chameleon_vqgan"], "vocabulary_map": WORDS},
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "chameleon": {"pictures as words": _CODED},
     "gemma3": {
         "pictures wider than the window": {
             **{"text_config": {**_TEXT, "model_type": "gemma3_text"}, "vision_config": _IMAGE},
@@ -33,6 +53,13 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "chameleon": {
+        "norms behind, biases, nothing looks": {
+            **{**_CODED, "swin_norm": True, "attention_bias": True, "mlp_bias": True},
+            "vq_config": {**_CODER, "attn_type": "none", "attn_resolutions": None, "num_res_blocks": 2},
+            "tie_word_embeddings": True,
+        }
+    },
     "gemma3": {
         "a query, biases, one mean each": {
             "text_config": {**_TEXT, "model_type": "gemma3_text", "attention_bias": True},
@@ -48,6 +75,14 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
+
+
+def coded(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+    """A picture in each of four rows, whose words are written there."""
+    ids[:, 2:6], mask[:, :7] = config.vocabulary_map["<image>"], 1
+    ids[(mask == 1) & (ids == 0)] = 7  # what is read is no padding
+    size = config.vq_config.resolution
+    return {"pixel_values": torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1))}
 
 
 def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:

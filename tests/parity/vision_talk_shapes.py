@@ -36,6 +36,12 @@ _DEEP = {
 _IDS = {"image_token_id": VOCABULARY, "video_token_id": VOCABULARY + 1}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "colqwen2": {
+        "pages": {
+            "vlm_config": {"model_type": "qwen2_vl", "text_config": _TEXT, "vision_config": _PLAIN, **_IDS},
+            "embedding_dim": 20,
+        },
+    },
     "qwen2_vl": {"pictures and a film": {"text_config": _TEXT, "vision_config": _PLAIN, **_IDS}},
     "qwen2_vl_text": {"plain": _TEXT},
     "qwen2_vl_vision": {"plain": _PLAIN},
@@ -93,4 +99,16 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         "pixel_values_videos": _rows(vision, _FILMS, 2),
         "video_grid_thw": _FILMS,
         "mm_token_type_ids": kinds,
+    }
+
+
+def pages(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+    """Pictures in three rows of a batch and words in the fourth, with zeros behind the patches of each."""
+    ids[0, 1:7], ids[1, 1], ids[2, 1:5] = (config.image_token_id,) * 3
+    mask[:, :7] = 1
+    vision, sizes = config.vision_config, _GRIDS.prod(1).tolist()
+    parts = _rows(vision, _GRIDS, 1).split(sizes)
+    return {
+        "pixel_values": torch.nn.utils.rnn.pad_sequence(parts, batch_first=True),
+        "image_grid_thw": _GRIDS,
     }

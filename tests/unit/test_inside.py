@@ -357,6 +357,12 @@ _SHOWN = {
 for _name in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
     _OTHERS[f"{_name}_text"], _OTHERS[f"{_name}_vision"] = _TURNED, _SHOWN
     _OTHERS[_name] = {"text_config": _TURNED, "vision_config": _SHOWN}
+_OTHERS["chameleon_vqgan"] = {
+    **{"embed_dim": 8, "num_embeddings": 16, "latent_channels": 8, "base_channels": 32},
+    **{"channel_multiplier": [1, 1], "num_res_blocks": 1, "resolution": 8},
+}
+_OTHERS["chameleon"] = {**_GROUPED, "vq_config": _OTHERS["chameleon_vqgan"]}
+_OTHERS["colqwen2"] = {"vlm_config": {"model_type": "qwen2_vl", **_OTHERS["qwen2_vl"]}}
 _OTHERS["qwen2_audio_encoder"] = {
     **{"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48},
     **{"num_mel_bins": 8, "max_source_positions": 10},
@@ -945,7 +951,7 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"florence_vision"}
+MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

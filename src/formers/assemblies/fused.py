@@ -70,8 +70,8 @@ class Shown:
     told: Any
 
 
-class Remembered(Composite):
-    """A text model that is shown pictures, of which a cache may hold some, and a row its own."""
+class InPlace:
+    """What is asked of texts in which pictures stand, of which a cache may hold some, and a row its own."""
 
     in_place = True
 
@@ -111,6 +111,10 @@ class Remembered(Composite):
     ) -> dict[str, Any]:
         """Inputs with what `which` names, by the tokens of all and how many each fills."""
         raise NotImplementedError(f"{type(self).__name__} shows nothing")
+
+
+class Remembered(InPlace, Composite):
+    """A text model and an image model, where texts show pictures."""
 
 
 class Fused(Remembered):

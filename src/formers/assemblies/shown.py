@@ -200,6 +200,36 @@ class Showing(Remembered):
         return BaseModelOutput(states.last, **self.passed_on(states))
 
 
+def in_rows(config: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given of pictures [B, P, width], zeros behind each one's patches, as `Showing` reads it.
+
+    Their tokens stand one behind another, as words do. Faysse et al. 2024 (arXiv:2407.01449) train so.
+
+    Raises:
+        ValueError: for patches of more or fewer pictures than grids, or too few of one.
+    """
+    values, grid, found = given.get("pixel_values"), given.get("image_grid_thw"), dict(given)
+    if values is None:
+        return found
+    sizes = [t * h * w for t, h, w in grids_in(grid, "image_grid_thw")]
+    if values.dim() != 3 or len(values) != len(sizes) or max(sizes) > values.shape[1]:
+        raise ValueError(
+            f"pixel_values are {tuple(values.shape)}, but image_grid_thw tells of {len(sizes)} pictures with "
+            f"{sizes} patches: give a row of patches for each, [{len(sizes)}, {max(sizes)}, width]"
+        )
+    real = (
+        torch.arange(values.shape[1], device=values.device)
+        < torch.tensor(sizes, device=values.device)[:, None]
+    )
+    found["pixel_values"] = values[real]
+    if found.get("position_ids") is None:
+        new, cache = given.get("input_ids"), given.get("past_key_values")
+        past = cache.get_seq_length() if isinstance(cache, Cache) else 0
+        rows, count = (given["inputs_embeds"] if new is None else new).shape[:2]
+        found["position_ids"] = torch.arange(past, past + count, device=values.device).expand(rows, -1)
+    return found
+
+
 def _features_of(assembly: Showing, kind: Kind) -> Callable[..., Any]:
     names = (kind.values, kind.grid, *_SEEN)
 

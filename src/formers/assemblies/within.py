@@ -25,6 +25,7 @@ class Within(Assembly):
         field: of the config that describes it.
         like: an assembly that reads the same.
         unread: names of that one's inputs that this one does not take.
+        reads: config, what is given -> what the model inside is given.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Within(Assembly):
         field: str,
         like: Assembly,
         unread: tuple[str, ...] = (),
+        reads: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self.model_of, self.path, self.field, self._like = model_of, path, field, like
+        self._reads = reads
         self.inputs = tuple(name for name in like.inputs if name not in unread)
         self.main, self.means, self.once = like.main, like.means, like.once
 
@@ -65,6 +68,7 @@ class Within(Assembly):
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """What it computes."""
         ask.padded = watched(model) if ask.padded is None else ask.padded
+        given = given if self._reads is None else self._reads(model.config, given)
         return states_of(leaf(model, "inner"), given, ask)
 
     def output(self, model: Any, states: States) -> ModelOutput:

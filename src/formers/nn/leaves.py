@@ -311,21 +311,25 @@ def spread_by_fan_in(conv: C, count: int) -> C:
 
 
 class HeadNorm(nn.Module):
-    """A layer norm of every head by itself, with weights [H, D] and no bias."""
+    """A layer norm of every head by itself, with weights [H, D], and such a bias or none."""
 
-    def __init__(self, heads: int, width: int, eps: float) -> None:
+    def __init__(self, heads: int, width: int, eps: float, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(heads, width))
+        self.bias = nn.Parameter(torch.zeros(heads, width)) if bias else None
         self.eps = eps
 
     def reset_parameters(self) -> None:
-        """Scale by one."""
+        """Scale by one, add nothing."""
         nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., H, D] -> [..., H, D], computed in float32."""
         wide = nn.functional.layer_norm(x.float(), x.shape[-1:], eps=self.eps)
-        return (self.weight.float() * wide).to(x.dtype)
+        made = self.weight.float() * wide
+        return (made if self.bias is None else made + self.bias.float()).to(x.dtype)
 
 
 class HeadNorms(nn.Module):
@@ -359,7 +363,8 @@ def norm(spec: Norm, width: int, each: int = 0, apart: bool = False) -> nn.Modul
     if each and apart:
         return HeadNorms(each, width, spec.eps)
     if each:
-        return begins(HeadNorm(each, width, spec.eps), weight=Constant(1.0))
+        heads = begins(HeadNorm(each, width, spec.eps, spec.bias), weight=Constant(1.0))
+        return heads if heads.bias is None else begins(heads, bias=Constant(0.0))
     if spec.kind == "none":
         return nn.Identity()
     if spec.kind == "affine":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -302,6 +302,22 @@ class Cap(Step):
     def run(self, node: Any, flow: Flow) -> None:
         """[..] -> [..]."""
         flow.x = torch.tanh(flow.x / self.cap) * self.cap
+
+
+class Bar(Step):
+    """Values of some features become the lowest that there is, so that none of them is chosen."""
+
+    def __init__(self, features: Sequence[int]) -> None:
+        super().__init__()
+        marked = sorted(set(features))
+        ends = [i for i in range(1, len(marked)) if marked[i] != marked[i - 1] + 1]
+        self.runs = [marked[a:b] for a, b in zip([0, *ends], [*ends, len(marked)], strict=True)]
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., V] -> [.., V]."""
+        flow.x = flow.x.clone()
+        for run in self.runs:
+            flow.x[..., run[0] : run[-1] + 1] = torch.finfo(flow.x.dtype).min
 
 
 class Convolve(Step):

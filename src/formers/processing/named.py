@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from formers.processing.asking import AskingProcessor, InstructingProcessor
+from formers.processing.ended_showing import EndedShowingProcessor
 from formers.processing.followed import FollowingPrompts
 from formers.processing.hearing import HearingProcessor
 from formers.processing.joined import ProcessorMixin
@@ -17,7 +18,7 @@ from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
-from formers.processing.retrieving import RetrievingProcessor
+from formers.processing.retrieving import PromptRetrievingProcessor, RetrievingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import SpeechProcessor, TargetProcessor, UnpaddingProcessor
 from formers.processing.task_prompts import TaskPromptProcessor
@@ -36,7 +37,9 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     if pair.shows is not None:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
-        base = RetrievingProcessor if pair.shows.retrieves else base
+        base = EndedShowingProcessor if pair.shows.ends else base
+        found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
+        base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = InstructingProcessor if pair.instructs else base
     base = TaskedProcessor if pair.tasked else base

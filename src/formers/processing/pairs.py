@@ -39,6 +39,8 @@ class Shows:
         merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
         retrieves: they are pages or questions, each by itself.
+        ends: the tokenizer's name of what stands behind each text that is not to go on.
+        rows: what tells how many patches pictures have, where those of each become a row; empty where not.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
     """
 
@@ -64,6 +66,8 @@ class Shows:
     merges: bool = False
     tells: tuple[str, tuple[str, ...]] | None = None
     retrieves: bool = False
+    rows: str = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,16 @@ PAIRS: dict[str, Pair] = {
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
     ),
+    "Chameleon": Pair(
+        "Chameleon",
+        ("chameleon",),
+        _TENSORS,
+        _TENSORS,
+        unread=_TYPES,
+        shows=Shows(
+            "between_marks", settings={"image_seq_length": 1024, "image_token": "<image>"}, ends="sep_token"
+        ),
+    ),
     "ChineseCLIP": Pair("ChineseCLIP", ("chinese_clip",)),
     "Clap": Pair("", ("clap",), sounds=True, compares=True),
     "CLIP": Pair("CLIP", ("clip", "groupvit", "metaclip_2")),
@@ -248,6 +262,24 @@ PAIRS: dict[str, Pair] = {
             prompts=True,
             retrieves=True,
             settings={"visual_prompt_prefix": "Describe the image.", "query_prefix": "Question: "},
+        ),
+    ),
+    "ColQwen2": Pair(
+        "Qwen2VL",
+        ("colqwen2",),
+        {"padding": "longest", **_TENSORS},
+        _TENSORS,
+        unread=_TYPES,
+        shows=Shows(
+            "blocks",
+            "<|image_pad|>",
+            retrieves=True,
+            rows="image_grid_thw",
+            settings={
+                "visual_prompt_prefix": "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>"
+                "Describe the image.<|im_end|><|endoftext|>",
+                "query_prefix": "Query: ",
+            },
         ),
     ),
     "Donut": Pair(

@@ -58,6 +58,12 @@ def counted(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return str(processor.image_token) * int(processor.image_seq_length)
 
 
+def between_marks(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens between two marks."""
+    tokens = str(processor.image_token) * int(processor.image_seq_length)
+    return f"{processor.image_start_token}{tokens}{processor.image_end_token}"
+
+
 def framed(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens between marks; those of its parts behind a picture that comes with some."""
     begin, end = processor.tokenizer.boi_token, processor.tokenizer.eoi_token
@@ -201,6 +207,7 @@ def film_blocks(processor: Any, made: Mapping[str, Any], index: int, facts: Any)
 
 
 RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
+    "between_marks": between_marks,
     "blocks": blocks,
     "counted": counted,
     "few_lines": few_lines,

@@ -126,6 +126,10 @@ _OPENAI = {**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_ST
 _VIT = Recipe({**_HALF, "resample": BILINEAR, "size": _sides(224)})
 _CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
 _PAGE: dict[str, Any] = {"apply_ocr": True, "ocr_lang": None, "tesseract_config": ""}
+_FROM_ONE: dict[str, Any] = {
+    **{"resample": LANCZOS, "size": {"shortest_edge": 512}, "crop_size": _sides(512)},
+    **{"rescale_factor": 0.0078, "image_mean": [1.0] * 3, "image_std": [1.0] * 3},
+}
 _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
 _MAPS: dict[str, Any] = {"do_reduce_labels": False}
 _GREY: dict[str, Any] = {"do_grayscale": False}
@@ -209,6 +213,7 @@ RECIPES: dict[str, Recipe] = {
     "CLIP": _CLIP.but(
         "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
     ),
+    "Chameleon": _CLIP.but("chameleon", **_FROM_ONE),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
     "ConditionalDetr": replace(
         _DETR.but("conditional_detr"),
@@ -424,7 +429,7 @@ RECIPES: dict[str, Recipe] = {
         },
         fit="pixels",
         square=False,
-        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
+        model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "colqwen2"),
     ),
     "Sam": Recipe(
         {

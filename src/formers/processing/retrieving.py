@@ -1,15 +1,18 @@
-"""Processors of pages and questions that are found by many vectors each: ColPali."""
+"""Processors of pages and questions that are found by many vectors each: ColPali, ColQwen2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from formers.core.notices import refuse_unknown
 from formers.processing.features import BatchFeature
 from formers.processing.image import OF_A_CALL
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.reading import is_picture, listed
+from formers.processing.showing import ShowingProcessor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 _ASIDE = 10  # tokens of padding behind a question, whose vectors may find what its words do not
 
 
-class RetrievingProcessor(PromptShowingProcessor):
+class RetrievingProcessor(ShowingProcessor):
     """Pages as pictures, or questions, to the inputs of a model that makes vectors of them.
 
     Args:
@@ -27,6 +30,7 @@ class RetrievingProcessor(PromptShowingProcessor):
 
     visual_prompt_prefix: str
     query_prefix: str
+    _tells_kinds = False  # which tokens of questions are of which text, also where there is one alone
 
     @property
     def query_augmentation_token(self) -> str:
@@ -45,7 +49,8 @@ class RetrievingProcessor(PromptShowingProcessor):
             **options: see `ShowingProcessor`.
 
         Returns:
-            `input_ids`, `token_type_ids` and `attention_mask`, [B, T]; of pages `pixel_values` and `labels`.
+            What the tokenizer gives, [B, T], and what the image processor gives. Where pages have patches end
+            to end, those of each are a row, [B, P, width], with zeros behind them.
 
         Raises:
             TypeError: see `ShowingProcessor`.
@@ -61,17 +66,29 @@ class RetrievingProcessor(PromptShowingProcessor):
                 raise ValueError("a suffix stands behind questions: leave it out beside pages")
             pages = listed(images)
             own = {**(options.pop("text_kwargs", None) or {}), "return_tensors": None}
-            given = {**options, "text_kwargs": own, "return_tensors": tensors}
-            return self._made(pages, [self.visual_prompt_prefix] * len(pages), None, given)[0]
+            prompts = [self.visual_prompt_prefix] * len(pages)
+            found = self._made(pages, prompts, None, {**options, "text_kwargs": own})[0]
+            if self._shows().rows:
+                found["pixel_values"] = rows_of(found["pixel_values"], found[self._shows().rows])
+            return found.convert_to_tensors(tensors)
         behind = self.query_augmentation_token * _ASIDE if suffix is None else suffix
-        begin = f"{self.tokenizer.bos_token}{self.query_prefix}"
+        begin = f"{self._begin()}{self.query_prefix}"
         texts = [f"{begin}{one}{behind}\n" for one in self._texts(text)]
         if options.get("max_length") is not None:
-            options["max_length"] += self.image_seq_length
-        given, rest = self._told_apart({"return_token_type_ids": True, **options, "return_tensors": tensors})
+            options["max_length"] += self._room()
+        told = {"return_token_type_ids": self._tells_kinds or suffix is not None}
+        given, rest = self._told_apart({**told, **options, "return_tensors": tensors})
         known = {*type(self.image_processor).known_settings(), *OF_A_CALL}
         refuse_unknown(rest, known, type(self).__name__)
         return BatchFeature(self.tokenizer(texts, **given))
+
+    def _begin(self) -> str:
+        """What stands before all else of a question."""
+        return ""
+
+    def _room(self) -> int:
+        """By how many tokens a question may be longer than `max_length` says."""
+        return 0
 
     def process_images(self, images: Any = None, **options: Any) -> BatchFeature:
         """Prepare pages; see `__call__`."""
@@ -92,6 +109,35 @@ class RetrievingProcessor(PromptShowingProcessor):
         """How well pages answer questions; see `late_interaction`."""
         found = late_interaction(query_embeddings, passage_embeddings, batch_size)
         return found.to(output_device, output_dtype or found.dtype)
+
+
+class PromptRetrievingProcessor(RetrievingProcessor, PromptShowingProcessor):
+    """Likewise, where the prompt of pages stands behind them; see `PromptShowingProcessor`.
+
+    Of pages there are `labels` too, and texts as long as a picture and `max_length` together.
+    """
+
+    _tells_kinds = True
+
+    def _begin(self) -> str:
+        return str(self.tokenizer.bos_token)
+
+    def _room(self) -> int:
+        return self.image_seq_length
+
+
+def rows_of(patches: Any, grids: Any) -> Any:
+    """Patches of pictures end to end, [patches, width] -> a row for each, zeros behind: [B, P, width].
+
+    Args:
+        patches: float.
+        grids: frames, rows and columns of each picture, [B, 3].
+    """
+    sizes = np.asarray(grids).prod(-1)
+    rows = np.zeros((len(sizes), int(sizes.max()), patches.shape[-1]), np.asarray(patches).dtype)
+    for row, one in zip(rows, np.split(np.asarray(patches), np.cumsum(sizes)[:-1]), strict=True):
+        row[: len(one)] = one
+    return rows
 
 
 def late_interaction(

@@ -15,7 +15,7 @@ from formers.nn.fresh import Constant, begins
 from formers.nn.losses import balance, cross_entropy, following
 from formers.nn.program import Step, build
 from formers.nn.spec import Norm
-from formers.nn.steps import Cap, Parted, Scale, Shift, dense
+from formers.nn.steps import Bar, Cap, Parted, Scale, Shift, dense
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel, labels_on_padding
 from formers.tasks.transform import Transform
@@ -69,6 +69,7 @@ class Spec:
         sparse: the label of places without one, where those that have one alone get logits in training.
         ahead: the states of the streams that are read, in place of the last ones.
         real_only: labels of padding count for nothing.
+        barred: words that are never written.
     """
 
     out: str
@@ -99,6 +100,7 @@ class Spec:
     sparse: int | None = None
     ahead: Ahead | None = None
     real_only: bool = False
+    barred: tuple[int, ...] = ()
 
     @property
     def transform(self) -> Transform:
@@ -120,7 +122,9 @@ class Spec:
             steps.append(Shift("out", vocabulary))
         if self.logits_scale != 1.0:
             steps.append(Scale(self.logits_scale))
-        return [*steps, Cap(self.cap)] if self.cap is not None else steps
+        if self.cap is not None:
+            steps.append(Cap(self.cap))
+        return [*steps, Bar(self.barred)] if self.barred else steps
 
     def names(self) -> dict[str, str | None]:
         """Role -> path."""

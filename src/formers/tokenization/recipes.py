@@ -442,7 +442,7 @@ RECIPES: dict[str, Recipe] = {
         options={"add_prefix_space": False, "errors": "replace"},
         model_types=(
             *("qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "qwen2_audio", "qwen3", "qwen3_moe"),
-            *("qwen3_next", "qwen3_vl", "qwen3_vl_moe", "internvl"),
+            *("qwen3_next", "qwen3_vl", "qwen3_vl_moe", "internvl", "colqwen2"),
         ),
         aliases=("Qwen3",),
     ),

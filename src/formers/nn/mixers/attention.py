@@ -207,6 +207,10 @@ class Attend(Step):
     def _normed(self, node: Any, q: Tensor, k: Tensor, watched: bool) -> tuple[Tensor, Tensor]:
         """The shapes stay."""
         turned = watched and self.spec.heads_first
+        if watched and self.spec.heads_flat:
+            parts = (("q_norm", q), ("k_norm", k))
+            q, k = (leaf(node, self.prefix + role)(t.flatten(0, 1)).view(t.shape) for role, t in parts)
+            return q, k
         q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))
         q, k = leaf(node, self.prefix + "q_norm")(q), leaf(node, self.prefix + "k_norm")(k)
         q, k = (t.transpose(-3, -2) if turned else t for t in (q, k))

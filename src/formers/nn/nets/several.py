@@ -90,6 +90,12 @@ def _attends(s: several.Attends, node: Any, x: Any, held: list[Any], size: Size 
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
+def _looks(s: several.Looks, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
+    q, k, v = (run((role,), x).flatten(2).transpose(1, 2) for role in (s.query, s.key, s.value))
+    mixed = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]  # [B, places, C]
+    return mixed.transpose(1, 2).reshape(x.shape)
+
+
 def _by_patches(
     s: several.ByPatches, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs
 ) -> Any:
@@ -194,6 +200,8 @@ STEPS: dict[type[Any], Callable[..., Any]] = {
     several.Mixed: _mixed,
     several.Grown: lambda s, node, x, held, *_: enlarged(x, held.pop().shape[2:]),
     several.Attends: _attends,
+    several.Looks: _looks,
+    several.Edged: lambda s, node, x, *_: F.pad(x, s.sides),
     several.ByPatches: _by_patches,
     several.Onto: _onto,
     several.Enlarged: _larger,

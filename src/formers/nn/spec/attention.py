@@ -55,6 +55,7 @@ class Attention:
         qk_norm: norm of queries and keys before they are turned (roles `q_norm`, `k_norm`), of every `head`
             by itself (with weights for `each`, or `apart`, by a leaf for each) or over `all` features.
         heads_first: whoever looks at these norms sees [B, H, T, D], not [B, T, H, D].
+        heads_flat: likewise [B * T, H, D].
         qk_norm_last: they are normed after they are turned.
         rotary: rotary position rule, applied to q and k; with `rotary_value` to v too.
         rotary_first: the states that queries and keys are made of are turned, head by head, not they.
@@ -91,6 +92,7 @@ class Attention:
     qk_norm: Norm | None = None
     qk_norm_over: Literal["head", "each", "apart", "all"] = "head"
     heads_first: bool = False
+    heads_flat: bool = False
     qk_norm_last: bool = False
     rotary: Rotary | Axial | None = None
     rotary_value: bool = False

@@ -115,6 +115,22 @@ class Attends(Step):
 
 
 @dataclass(frozen=True)
+class Looks(Step):
+    """Places of a map attend to each other, by one head: convolutions of size 1 named so make its three."""
+
+    query: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Edged(Step):
+    """So many zeros to the left, to the right, above and below, which no part of the tree puts there."""
+
+    sides: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class ByPatches(Step):
     """Places that lie alike in their patches are rows, [B * patch, patches, C], to parts; then a map again.
 
