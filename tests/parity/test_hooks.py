@@ -28,6 +28,7 @@ READ = (
     "hidden_states",
     "token_hidden_states",
     "input_ids",
+    "flattened_patches",
     "pixel_values",
     "input_features",
     "query_embeds",
@@ -133,6 +134,8 @@ THRICE = {
     "mask2former": "self_attn",
     "oneformer": "self_attn",
 }
+# nodes that read numbers of rows and columns among those of patches
+PLACED = dict.fromkeys(("pix2struct", "pix2struct_vision_model"), "embeddings")
 SHAPED = "ProphetNetposition_embeddings"  # in the reference it reads the shape of what is read
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
@@ -360,7 +363,7 @@ def _edit_input(_module: nn.Module, args: tuple[Any, ...], keywords: dict[str, A
 
 
 # nodes by kind of model at which an edit does not say the same in both
-BEYOND: dict[Any, dict[str, str]] = {_edit_output: UNREAD, _edit_input: THRICE}
+BEYOND: dict[Any, dict[str, str]] = {_edit_output: UNREAD, _edit_input: THRICE | PLACED}
 
 
 # nodes that return several maps

@@ -107,6 +107,7 @@ class Pair:
         hears: sounds are heard in texts, by what stands there for them.
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
+        headed: texts are questions that are written above pictures, or what answers begin with.
         asks: texts stand behind a token for each vector that asks their picture.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
     """
@@ -136,6 +137,7 @@ class Pair:
     picture: str = "pixel_values"
     markdown: bool = False
     asks: bool = False
+    headed: bool = False
     phrases: bool = False
     hears: Hears | None = None
 
@@ -336,6 +338,13 @@ PAIRS: dict[str, Pair] = {
             },
             _SPOKEN_CHATS,
         ),
+    ),
+    "Pix2Struct": Pair(
+        "Pix2Struct",
+        ("pix2struct",),
+        {"return_token_type_ids": False},
+        {"max_patches": 2048},
+        headed=True,
     ),
     "Pixtral": Pair(
         "Pixtral",
