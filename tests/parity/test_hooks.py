@@ -135,7 +135,7 @@ THRICE = {
     "oneformer": "self_attn",
 }
 # nodes that read numbers of rows and columns among those of patches
-PLACED = dict.fromkeys(("pix2struct", "pix2struct_vision_model"), "embeddings")
+PLACED = {"pix2struct": "encoder|embeddings", "pix2struct_vision_model": "embeddings"}
 SHAPED = "ProphetNetposition_embeddings"  # in the reference it reads the shape of what is read
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
@@ -366,6 +366,11 @@ def _edit_input(_module: nn.Module, args: tuple[Any, ...], keywords: dict[str, A
 BEYOND: dict[Any, dict[str, str]] = {_edit_output: UNREAD, _edit_input: THRICE | PLACED}
 
 
+def beyond(edit: Any, ours: Any) -> list[str]:
+    """Names of those nodes of a model."""
+    return BEYOND[edit].get(ours._family.model_type, "").split("|")
+
+
 # nodes that return several maps
 SEVERAL = dict.fromkeys(("rt_detr", "rt_detr_v2"), "encoder")
 
@@ -429,7 +434,7 @@ def test_hooks_that_edit_are_obeyed_with_the_references_numbers(case: tuple[Any,
             results = []
             for model in (theirs, ours):
                 part = model.get_submodule(name if model is theirs else here(name, ours))
-                handles = _editing(part, [e for e in edits if last != BEYOND[e].get(ours._family.model_type)])
+                handles = _editing(part, [e for e in edits if last not in beyond(e, ours)])
                 results.append(_logits(model, inputs, real, name))
                 handles.remove()
             where = f"{', '.join(edit.__name__ for edit in edits)} at {name}"

@@ -91,8 +91,8 @@ class Pix2StructConfig(PretrainedConfig):
         super().__init__(**values)
         tokens = ("decoder_start_token_id", "pad_token_id", "eos_token_id")
         self.update({name: getattr(self.text_config, name) for name in tokens})
-        for part in (self.text_config, self.vision_config):
-            part.initializer_range = self.initializer_range
+        self.text_config.initializer_range = self.initializer_range
+        self.vision_config.initializer_range = self.initializer_range
         self.text_config.is_encoder_decoder = self.is_encoder_decoder
         self.text_config.tie_word_embeddings = self.tie_word_embeddings
 
