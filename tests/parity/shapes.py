@@ -22,6 +22,7 @@ from tests.parity import (
     decoder_shapes,
     encoder_shapes,
     expert_shapes,
+    flat_shapes,
     joined_shapes,
     long_shapes,
     mixing_shapes,
@@ -889,6 +890,7 @@ for _room in (
     decoder_shapes,
     encoder_shapes,
     expert_shapes,
+    flat_shapes,
     joined_shapes,
     long_shapes,
     mixing_shapes,
@@ -1048,6 +1050,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     names = inspect.signature(model.forward).parameters
     if "query_embeds" in names:
         return queries(model.config, instructed="input_ids" in names)
+    if "flattened_patches" in names:
+        ids = {"decoder_input_ids": batch("", 0, length=7)["input_ids"]}
+        return flat_shapes.patches(model.config) | (ids if "decoder_input_ids" in names else {})
     if "input_values" in names:
         return speech_shapes.sounds(model.config)
     config = model.config

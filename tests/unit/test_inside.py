@@ -410,6 +410,16 @@ _OTHERS["florence2"] = {
     "text_config": {"model_type": "bart", **_OTHERS["bart"]},
     "vision_config": _OTHERS["florence_vision"],
 }
+_FLAT = {"hidden_size": 32, "d_kv": 8, "d_ff": 24}
+_OTHERS["pix2struct_vision_model"] = {
+    **{**_FLAT, "num_hidden_layers": 2, "num_attention_heads": 4, "patch_embed_hidden_size": 12},
+    "seq_len": 8,
+}
+_OTHERS["pix2struct_text_model"] = {**_FLAT, "num_layers": 2, "num_heads": 4, "vocab_size": 60}
+_OTHERS["pix2struct"] = {
+    "text_config": _OTHERS["pix2struct_text_model"],
+    "vision_config": _OTHERS["pix2struct_vision_model"],
+}
 _OTHERS["lxmert"] = {**_BERT, "l_layers": 1, "x_layers": 1, "r_layers": 1, "visual_feat_dim": 8}
 _OTHERS["visual_bert"] = {**_BERT, "visual_embedding_dim": 8}
 _OTHERS["blip_vision_model"] = _IMAGE
@@ -917,6 +927,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         if "qformer_input_ids" in names:
             images["qformer_input_ids"] = text["input_ids"]
         return text | targets | images
+    if "flattened_patches" in names:
+        return {"flattened_patches": torch.ones(2, 3, 14), **targets}
     if "spatial_shapes" in names:
         return {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
     if "pixel_values" in names:

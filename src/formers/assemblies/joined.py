@@ -30,6 +30,8 @@ class Joined(EncoderDecoder):
         config_of: name or folder -> the config that lies there, with the keywords that were not for it.
         stem: the kind of the encoder's stem.
         widths: names of the fields of a decoder's config that say how wide the states are that it reads.
+        fields: of the config, which hold those of both.
+        bridges: a layer may stand between states of two widths.
     """
 
     def __init__(
@@ -39,7 +41,10 @@ class Joined(EncoderDecoder):
         config_of: Callable[..., tuple[PretrainedConfig, dict[str, Any]]],
         stem: type[Any] = spec.Tokens,
         widths: str = "cross_attention_hidden_size",
+        fields: tuple[str, str] = ("encoder", "decoder"),
+        bridges: bool = True,
     ) -> None:
+        self._fields, self._bridges = dict(zip(("encoder", "decoder"), fields, strict=True)), bridges
         self.model_of = {"encoder": encoder_of, "decoder": decoder_of}
         self.config_of, self._widths = config_of, widths
         super().__init__(self._half, stem=stem, apart=lambda config: True)
@@ -48,8 +53,16 @@ class Joined(EncoderDecoder):
             self.inputs, self.reads = (*self.inputs, *_MORE), (*self.reads, *_MORE)
         self.inputs = tuple(dict.fromkeys((*self.inputs, *more)))
 
+    def _own(self, config: Any, name: str) -> Any:
+        """The config of a part."""
+        return getattr(config, self._fields[name])
+
+    def _read(self, config: Any) -> Any:
+        """How wide the states are that the decoder reads, where its config says so."""
+        return getattr(self._own(config, "decoder"), self._widths, None)
+
     def _half(self, config: Any, decoder: bool) -> spec.Stack:
-        own = config.decoder if decoder else config.encoder
+        own = self._own(config, "decoder" if decoder else "encoder")
         kind: Any = self.model_of["decoder" if decoder else "encoder"](own)
         found: spec.Stack = kind._assembly.spec(own)
         return found
@@ -71,13 +84,13 @@ class Joined(EncoderDecoder):
         for name, model_of in self.model_of.items():
             part = (parts or {}).get(name)
             if part is None:
-                own = getattr(config, name)
+                own = self._own(config, name)
                 part = model_of(own)(own)
-            setattr(config, name, part.config)  # which is one object with the part's
+            setattr(config, self._fields[name], part.config)  # which is one object with the part's
             place(model, name, name, part)
         wiring(model).roles["token"] = (self._words, *self._table(model))
-        given, read = config.encoder.hidden_size, config.decoder.hidden_size
-        if given != read and getattr(config.decoder, self._widths, None) is None:
+        given, read = (self._own(config, name).hidden_size for name in self.model_of)
+        if given != read and self._read(config) is None:
             place(model, "handed", "enc_to_dec_proj", linear("linear", given, read))
 
     @property
@@ -94,22 +107,29 @@ class Joined(EncoderDecoder):
         return (*path, *wiring(part).roles["token"])
 
     def _check(self, config: Any) -> None:
-        kind: Any = self.model_of["encoder"](config.encoder)
+        encoder, decoder = (self._own(config, name) for name in self.model_of)
+        kind: Any = self.model_of["encoder"](encoder)
         if kind._assembly.encoder_decoder or kind._assembly.main != self.main:
             raise ValueError(
                 f"the encoder of {config.model_type!r} models is one stack that reads {self.main}, and "
-                f"{config.encoder.model_type!r} models are none"
+                f"{encoder.model_type!r} models are none"
             )
         if not self.spec(config).crosses:
             raise ValueError(
-                f"the decoder, a {config.decoder.model_type!r} model, has no cross attention: its config "
+                f"the decoder, a {decoder.model_type!r} model, has no cross attention: its config "
                 f"needs add_cross_attention=True, and a family that obeys it"
             )
-        wanted = getattr(config.decoder, self._widths, None)
-        if wanted not in (None, config.encoder.hidden_size):
+        wanted = self._read(config)
+        if wanted not in (None, encoder.hidden_size):
             raise ValueError(
                 f"the decoder reads states of width {wanted} ({self._widths}), but the encoder's hidden_size "
-                f"is {config.encoder.hidden_size}"
+                f"is {encoder.hidden_size}"
+            )
+        if not self._bridges and encoder.hidden_size != decoder.hidden_size:
+            raise ValueError(
+                f"both halves of {config.model_type!r} models have states of one width, but hidden_size is "
+                f"{encoder.hidden_size} in {self._fields['encoder']} and {decoder.hidden_size} in "
+                f"{self._fields['decoder']}"
             )
 
     def ties(self, model: Any) -> dict[str, str]:

@@ -113,6 +113,11 @@ def base_class(config: Any) -> type[BaseModel]:
     return found
 
 
+def whole_class(config: Any) -> type[PreTrainedModel]:
+    """The class `...Model` for a config, which may have a head of its own."""
+    return class_of(family_of(config.model_type), "Model")
+
+
 def backbone_class(config: Any) -> type[PreTrainedModel]:
     """The class that gives maps for a config, of whatever family it is.
 

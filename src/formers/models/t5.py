@@ -105,7 +105,7 @@ def names(decoder: bool) -> spec.Names:
     )
 
 
-def layer(c: T5Config, owns: bool, decoder: bool) -> spec.Layer:
+def layer(c: Any, owns: bool, decoder: bool, gated: bool) -> spec.Layer:
     """A layer, which may own a table of relative positions for itself and those after it."""
     attention = spec.Attention(
         heads=spec.Heads(c.num_heads, c.num_heads, c.d_kv),
@@ -118,9 +118,7 @@ def layer(c: T5Config, owns: bool, decoder: bool) -> spec.Layer:
     mask = Causal() if decoder else Full()
     return spec.layer(
         replace(attention, mask=mask, score_bias=buckets, owns_score_bias=owns),
-        spec.FeedForward(
-            c.d_ff, str(c.dense_act_fn), gated=bool(c.is_gated_act), bias=False, dropout=c.dropout_rate
-        ),
+        spec.FeedForward(c.d_ff, str(c.dense_act_fn), gated=gated, bias=False, dropout=c.dropout_rate),
         spec.Norm("rms", c.layer_norm_epsilon),
         order="pre",
         cross=replace(attention, cross=True) if decoder else None,
@@ -135,7 +133,9 @@ def half(c: T5Config, decoder: bool, shared: bool = True) -> spec.Stack:
     up = {"up": f"{named.layer['up']}_1"} if c.is_gated_act else {}
     return spec.Stack(
         stem=spec.Tokens(c.vocab_size, c.d_model, dropout=c.dropout_rate),
-        layers=tuple(layer(c, i == 0 or not shared, decoder) for i in range(count or 0)),
+        layers=tuple(
+            layer(c, i == 0 or not shared, decoder, bool(c.is_gated_act)) for i in range(count or 0)
+        ),
         names=named.with_(layer=up),
         width=c.d_model,
         layer_class="T5Block",

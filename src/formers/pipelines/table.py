@@ -164,7 +164,7 @@ TASKS = (
         default=("ydshieh/vit-gpt2-coco-en", "5bebf1e"),
         heads=(
             *("BlipForConditionalGeneration", "GitForCausalLM", "VisionEncoderDecoderModel"),
-            "Blip2ForConditionalGeneration",
+            *("Blip2ForConditionalGeneration", "Pix2StructForConditionalGeneration"),
         ),
         kind="multimodal",
     ),

@@ -18,6 +18,7 @@ from formers.processing.films import FilmImageProcessor, FilmSettings
 from formers.processing.followed import StretchedFilmProcessor
 from formers.processing.grid_films import FrameFilmProcessor, GridFilmProcessor
 from formers.processing.grids import GridImageProcessor
+from formers.processing.headed import HeadedImageProcessor
 from formers.processing.image import BaseImageProcessor
 from formers.processing.objects import ObjectImageProcessor
 from formers.processing.pages import PageImageProcessor
@@ -55,6 +56,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = PatchImageProcessor if recipe.fit == "patches" else base
     base = GridImageProcessor if recipe.fit == "pixels" else base
     base = PageImageProcessor if "apply_ocr" in recipe.settings else base
+    base = HeadedImageProcessor if "max_patches" in recipe.settings else base
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base

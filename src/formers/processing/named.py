@@ -9,6 +9,7 @@ from typing import Any
 from formers.processing.asking import AskingProcessor, InstructingProcessor
 from formers.processing.ended_showing import EndedShowingProcessor
 from formers.processing.followed import FollowingPrompts
+from formers.processing.heading import HeadedProcessor
 from formers.processing.hearing import HearingProcessor
 from formers.processing.joined import ProcessorMixin
 from formers.processing.marked import fields_in
@@ -42,6 +43,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = InstructingProcessor if pair.instructs else base
+    base = HeadedProcessor if pair.headed else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base
     base = HearingProcessor if pair.hears is not None else base

@@ -114,6 +114,7 @@ class Pair:
         hears: sounds are heard in texts, by what stands there for them.
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
+        headed: texts are questions that are written above pictures, or what answers begin with.
         asks: texts stand behind a token for each vector that asks their picture.
         instructs: those vectors are told the texts too, by a tokenizer of their own.
         pages: it prepares words in boxes; `picture` is the name under which models read the page's picture.
@@ -145,6 +146,7 @@ class Pair:
     markdown: bool = False
     asks: bool = False
     instructs: bool = False
+    headed: bool = False
     phrases: bool = False
     hears: Hears | None = None
 
@@ -391,6 +393,13 @@ PAIRS: dict[str, Pair] = {
             },
             _SPOKEN_CHATS,
         ),
+    ),
+    "Pix2Struct": Pair(
+        "Pix2Struct",
+        ("pix2struct",),
+        {"return_token_type_ids": False},
+        {"max_patches": 2048},
+        headed=True,
     ),
     "Pixtral": Pair(
         "Pixtral",

@@ -463,6 +463,13 @@ RECIPES: dict[str, Recipe] = {
         model_types=("segformer", "upernet"),
         answers=_SEMANTIC,
     ),
+    "Pix2Struct": Recipe(
+        {
+            **{"do_normalize": True, "do_convert_rgb": True, "rescale_factor": None},
+            **{"patch_size": _sides(16), "max_patches": 2048, "is_vqa": False},
+        },
+        model_types=("pix2struct",),
+    ),
     "Siglip": replace(
         _VIT.but(
             "siglip", "siglip_vision_model", "paligemma", "colpali", resample=BICUBIC, do_convert_rgb=True

@@ -48,6 +48,7 @@ _BEFORE_TARGETS = {
     "input_ids",
     "input_features",
     "input_values",
+    "flattened_patches",
     "pixel_values",
     "pixel_mask",
     "image_embeds",

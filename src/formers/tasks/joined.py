@@ -17,11 +17,51 @@ from formers.tasks.base import TaskModel
 from formers.tasks.seq2seq import ConditionalGeneration
 
 
-class JoinedGeneration(ConditionalGeneration):
+class JoinedWriting(ConditionalGeneration):
     """The decoder predicts tokens, with the head that it has."""
 
-    config_class: ClassVar[Any]
     _assembly: ClassVar[Joined]
+
+    def _place_head(self, spec: Any, config: Any) -> None:
+        """It is the decoder's: nothing is placed beside it."""
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The decoder's output table."""
+        table: nn.Module = leaf(self, "decoder").get_output_embeddings()
+        return table
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the decoder's output table."""
+        leaf(self, "decoder").set_output_embeddings(value)
+
+    def _tied_weights(self) -> dict[str, str]:
+        """The parts' own."""
+        return TaskModel._tied_weights(self)
+
+    def _settle(self, names: list[str]) -> None:
+        """Nothing is left open."""
+
+    def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
+        cached, read = given.get("use_cache"), given.get("decoder_input_ids")
+        super()._prepare(given, targets, ask)
+        if targets["labels"] is None:
+            given["use_cache"] = cached  # the decoder's config decides
+        ids = given.get("decoder_input_ids")
+        if read is None and ids is not None and given.get("decoder_attention_mask") is None:
+            given["decoder_attention_mask"] = ids.ne(self.config.pad_token_id).long()
+
+    def _finish(
+        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
+    ) -> ModelOutput:
+        logits, labels = states.last, targets["labels"]
+        loss = None if labels is None else cross_entropy(logits, labels, items)
+        return self._record(TaskOutput, states, loss, logits)
+
+
+class JoinedGeneration(JoinedWriting):
+    """The same of two models that may have been trained apart."""
+
+    config_class: ClassVar[Any]
 
     def __init__(self, config: Any = None, encoder: Any = None, decoder: Any = None) -> None:
         if config is None:
@@ -58,15 +98,6 @@ class JoinedGeneration(ConditionalGeneration):
         configs = (model.config for model in parts.values())
         return cls(cls.config_class.from_encoder_decoder_configs(*configs, **options), **parts).eval()
 
-    def get_output_embeddings(self) -> nn.Module:
-        """The decoder's output table."""
-        table: nn.Module = leaf(self, "decoder").get_output_embeddings()
-        return table
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        """Replace the decoder's output table."""
-        leaf(self, "decoder").set_output_embeddings(value)
-
     def resize_token_embeddings(self, *args: Any, **options: Any) -> nn.Module:
         """Refused: there are two vocabularies.
 
@@ -78,28 +109,21 @@ class JoinedGeneration(ConditionalGeneration):
             "resize_token_embeddings"
         )
 
-    def _tied_weights(self) -> dict[str, str]:
-        """The parts' own."""
-        return TaskModel._tied_weights(self)
 
-    def _settle(self, names: list[str]) -> None:
-        """Nothing is left open."""
+class PictureTexts(JoinedWriting):
+    """The same of two halves that were made for each other, the first of which sees pictures."""
+
+    def _written(self) -> Any:
+        """The decoder's config."""
+        return self.config.get_text_config()
 
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
-        cached, read = given.get("use_cache"), given.get("decoder_input_ids")
+        read = given.get("decoder_input_ids")
         super()._prepare(given, targets, ask)
-        if targets["labels"] is None:
-            given["use_cache"] = cached  # the decoder's config decides
-        ids = given.get("decoder_input_ids")
-        if read is None and ids is not None and given.get("decoder_attention_mask") is None:
-            given["decoder_attention_mask"] = ids.ne(self.config.pad_token_id).long()
-
-    def _finish(
-        self, states: States, given: dict[str, Any], targets: dict[str, Any], items: Any
-    ) -> ModelOutput:
-        logits, labels = states.last, targets["labels"]
-        loss = None if labels is None else cross_entropy(logits, labels, items)
-        return self._record(TaskOutput, states, loss, logits)
+        if read is None and given.get("decoder_input_ids") is not None:
+            mask = given["decoder_attention_mask"].clone()
+            mask[:, 0] = 1  # what texts begin with may be the id of padding
+            given["decoder_attention_mask"] = mask
 
 
 def parts_of(

@@ -181,6 +181,19 @@ SENSED: tuple[Task, ...] = (
         "image-to-text",
     ),
     Task(
+        "picture_texts",
+        ("joined", "PictureTexts"),
+        "",
+        "Turn an image, or a question that is written on it, into text.",
+        "image-to-text",
+    ),
+    Task(
+        "texts_of_states",
+        ("language_model", "CausalLM"),
+        "",
+        "Turn states of an image into text.",
+    ),
+    Task(
         "joined_towers",
         ("zero_shot", "JoinedTowers"),
         "",

@@ -433,6 +433,27 @@ class GivenPatches:
 
 
 @dataclass(frozen=True)
+class FlatPatches:
+    """A stem for images of any form, as patches that say in which row and column they stand.
+
+    Lee et al. 2022, arXiv:2210.03347, section 2.2. Roles: `patch`, `row`, `column`, `embedding_dropout`.
+
+    Attributes:
+        numbers: of a patch, behind its row and column; those count from 1, and 0 is where there is none.
+        width: E.
+        count: entries of the table of rows, and of that of columns.
+        dropout: on the sum.
+    """
+
+    numbers: int
+    width: int
+    count: int
+    dropout: float = 0.0
+    reads = "flattened_patches"
+    room = None
+
+
+@dataclass(frozen=True)
 class SharedPatches(Patches):
     """Patches of pictures of any form in rooms of one size (Dehghani et al. 2023, arXiv:2307.06304).
 
@@ -776,6 +797,7 @@ Stem = (
     | Entities
     | Patches
     | GivenPatches
+    | FlatPatches
     | GridPatches
     | SizedPatches
     | Overlapping

@@ -14,6 +14,7 @@ from formers.nn.stems.codes import CodeStem
 from formers.nn.stems.conditioned import ConditionedStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.films import FilmStem
+from formers.nn.stems.flat_patches import FlatPatchStem
 from formers.nn.stems.foreseen import ForeseenStem
 from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
@@ -56,6 +57,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Conditioned: ConditionedStem,
     spec.Entities: EntityStem,
     spec.Films: FilmStem,
+    spec.FlatPatches: FlatPatchStem,
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
     spec.GridPatches: GridPatchStem,

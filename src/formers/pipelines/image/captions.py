@@ -85,11 +85,13 @@ class ImageToTextPipeline(ImagePipeline):
         **settings: Any,
     ) -> Any:
         """The model's keywords for one picture, and for a prompt."""
+        if prompt is not None and not isinstance(prompt, str):
+            raise TypeError(f"a prompt is one text for all pictures, not {type(prompt).__name__}")
+        if getattr(self.image_processor, "is_vqa", False):  # it is written above the picture
+            return super().preprocess(inputs, timeout, on_error, **{"header_text": prompt, **settings})
         made = super().preprocess(inputs, timeout, on_error, **settings)
         if prompt is None or not hasattr(made, "items"):
             return made
-        if not isinstance(prompt, str):
-            raise TypeError(f"a prompt is one text for all pictures, not {type(prompt).__name__}")
         if "input_ids" not in taken_by(self.model):
             raise ValueError(f"{type(self.model).__name__} goes on with no text: leave prompt out")
         made["input_ids"] = self._prompt(prompt)
@@ -109,7 +111,11 @@ class ImageToTextPipeline(ImagePipeline):
         """Write; the sequences [B, returned, T]."""
         found = self.model.generate(**model_inputs, **params)
         sequences = found if isinstance(found, torch.Tensor) else found.sequences
-        return {"output_ids": sequences.view(len(model_inputs["pixel_values"]), -1, sequences.shape[1])}
+        return {
+            "output_ids": sequences.view(
+                len(model_inputs[self.model.main_input_name]), -1, sequences.shape[1]
+            )
+        }
 
     def postprocess(self, model_outputs: Any, **params: Any) -> Any:
         """One record for each text."""
