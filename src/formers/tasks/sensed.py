@@ -281,6 +281,20 @@ SENSED: tuple[Task, ...] = (
         "automatic-speech-recognition",
     ),
     Task(
+        "speech_translation",
+        ("translation", "Translation"),
+        "",
+        "Turn speech into text of any language.",
+        "automatic-speech-recognition",
+    ),
+    Task(
+        "text_translation",
+        ("translation", "Translation"),
+        "",
+        "Turn a text into one of another language.",
+        "translation",
+    ),
+    Task(
         "spectrogram_classification",
         ("sequence_classification", "SequenceClassification"),
         "",

@@ -33,10 +33,13 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["masked_lm"].says,
     ),
     "AutoModelForSeq2SeqLM": (
-        ("seq2seq_lm", "joined_generation", "audio_text_to_text"),
+        ("seq2seq_lm", "text_translation", "joined_generation", "audio_text_to_text"),
         TASKS["seq2seq_lm"].says,
     ),
-    "AutoModelForSpeechSeq2Seq": (("speech_seq2seq", "transcription"), TASKS["speech_seq2seq"].says),
+    "AutoModelForSpeechSeq2Seq": (
+        ("speech_seq2seq", "speech_translation", "transcription"),
+        TASKS["speech_seq2seq"].says,
+    ),
     "AutoModelForPreTraining": (
         (
             "pretraining",

@@ -1,0 +1,285 @@
+"""SeamlessM4T (Seamless Communication 2023, arXiv:2308.11596): speech and texts translated into either."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from formers.assemblies.family import Family, Head
+from formers.assemblies.translating import Translating
+from formers.configs import PretrainedConfig
+from formers.models import bart, wav2vec2_bert, wav2vec2_conformer
+from formers.models.registry import register
+from formers.nn import spec
+from formers.nn.masks import Causal, Full
+from formers.tasks.specs import Words
+
+
+class SeamlessM4TConfig(PretrainedConfig):
+    """Configuration. Nothing reads the numbers of positions: places are computed."""
+
+    model_type = "seamless_m4t"
+    attribute_map = {"num_hidden_layers": "decoder_layers", "num_attention_heads": "decoder_attention_heads"}
+    vocab_size: int = 256102
+    t2u_vocab_size: int = 10082
+    hidden_size: int = 1024
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-5
+    use_cache: bool = True
+    max_position_embeddings: int = 1024
+    is_encoder_decoder: bool = True
+    encoder_layerdrop: float = 0.05
+    decoder_layerdrop: float = 0.05
+    activation_function: str = "relu"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.0
+    scale_embedding: bool = True
+    encoder_layers: int = 24
+    encoder_ffn_dim: int = 8192
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 24
+    decoder_ffn_dim: int = 8192
+    decoder_attention_heads: int = 16
+    decoder_start_token_id: int = 3
+    max_new_tokens: int | None = 256
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | list[int] | None = 3
+    speech_encoder_layers: int = 24
+    speech_encoder_attention_heads: int = 16
+    speech_encoder_intermediate_size: int = 4096
+    speech_encoder_hidden_act: str = "swish"
+    speech_encoder_dropout: float = 0.0
+    add_adapter: bool = True
+    speech_encoder_layerdrop: float = 0.1
+    feature_projection_input_dim: int = 160
+    num_conv_pos_embeddings: int = 128
+    num_conv_pos_embedding_groups: int = 16
+    adaptor_kernel_size: int = 8
+    adaptor_stride: int = 8
+    adaptor_dropout: float = 0.1
+    num_adapter_layers: int = 1
+    position_embeddings_type: str | None = "relative"
+    rotary_embedding_base: int = 10000
+    max_source_positions: int = 4096
+    conv_depthwise_kernel_size: int = 31
+    t2u_bos_token_id: int | None = 0
+    t2u_pad_token_id: int | None = 1
+    t2u_eos_token_id: int | list[int] | None = 2
+    t2u_decoder_start_token_id: int = 2
+    t2u_max_new_tokens: int = 1024
+    t2u_encoder_layers: int = 6
+    t2u_encoder_ffn_dim: int = 8192
+    t2u_encoder_attention_heads: int = 16
+    t2u_decoder_layers: int = 6
+    t2u_decoder_ffn_dim: int = 8192
+    t2u_decoder_attention_heads: int = 16
+    t2u_max_position_embeddings: int = 2048
+    sampling_rate: int = 16000
+    upsample_initial_channel: int = 512
+    upsample_rates: list[int] = [5, 4, 4, 2, 2]  # noqa: RUF012  (fields declare defaults)
+    upsample_kernel_sizes: list[int] = [11, 8, 8, 4, 4]  # noqa: RUF012
+    resblock_kernel_sizes: list[int] = [3, 7, 11]  # noqa: RUF012
+    resblock_dilation_sizes: list[list[int]] = [[1, 3, 5], [1, 3, 5], [1, 3, 5]]  # noqa: RUF012
+    leaky_relu_slope: float = 0.1
+    unit_hifi_gan_vocab_size: int = 10000
+    unit_embed_dim: int = 1280
+    lang_embed_dim: int = 256
+    spkr_embed_dim: int = 256
+    vocoder_num_langs: int = 36
+    vocoder_num_spkrs: int = 200
+    variance_predictor_kernel_size: int = 3
+    var_pred_dropout: float = 0.5
+    vocoder_offset: int = 4
+    tie_word_embeddings: bool = True
+
+
+NORM = spec.Norm("layer", 1e-5)
+NAMES = spec.Names(
+    layers="layers",
+    layer={
+        **{role: bart.NAMES.layer[role] for role in ("q", "k", "v", "o", "attention_norm")},
+        **{f"cross_{role}": f"cross_attention.{role}_proj" for role in "qkv"},
+        **{"cross_o": "cross_attention.out_proj", "cross_norm": "cross_attention_layer_norm"},
+        **{"attention_dropout": "attn_dropout", "cross_dropout": "attn_dropout"},
+        **{"up": "ffn.fc1", "act": "ffn.act", "inner_dropout": "ffn.dropout", "down": "ffn.fc2"},
+        **{"feedforward_norm": "ffn_layer_norm", "feedforward_dropout": "ffn_dropout"},
+    },
+    embeddings={"token": "embed_tokens", "position": "embed_positions"},
+    stack={"final_norm": "layer_norm"},
+)
+
+
+def layer(c: Any, decoder: bool) -> spec.Layer:
+    """A layer of an encoder of texts, or of a decoder."""
+    heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
+    wide = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
+    attention = spec.Attention(
+        spec.Heads.split(c.hidden_size, heads), Causal() if decoder else Full(), c.attention_dropout
+    )
+    inner = spec.FeedForward(wide, c.activation_function, dropout=c.activation_dropout)
+    parts = [spec.Part(attention, "attention", NORM, dropout=c.dropout)]
+    if decoder:
+        across = replace(attention, mask=Full(), cross=True)
+        parts.append(spec.Part(across, "cross", NORM, dropout=c.dropout))
+    return spec.Layer((*parts, spec.Part(inner, "feedforward", NORM, dropout=c.activation_dropout)))
+
+
+def stack(c: Any, decoder: bool, stem: spec.Stem, names: spec.Names = NAMES) -> spec.Stack:
+    """Such layers over a stem."""
+    return spec.Stack(
+        stem=stem,
+        layers=(layer(c, decoder),) * (c.decoder_layers if decoder else c.encoder_layers),
+        names=names,
+        width=c.hidden_size,
+        layer_class=f"SeamlessM4T{'Decoder' if decoder else 'Encoder'}Layer",
+        final_norm=NORM,
+        decoder=decoder,
+        layer_drop=c.decoder_layerdrop if decoder else c.encoder_layerdrop,
+        initial_std=c.initializer_range,
+    )
+
+
+def tokens(c: Any) -> spec.Tokens:
+    """The stem of whatever reads tokens."""
+    return spec.Tokens(
+        c.vocab_size,
+        c.hidden_size,
+        positions=spec.ComputedPositions(c.pad_token_id),
+        table_scale=c.hidden_size**0.5 if c.scale_embedding else 1.0,
+        dropout=c.dropout,
+        padding_idx=c.pad_token_id,
+    )
+
+
+def text(c: Any) -> spec.Stack:
+    """What reads texts."""
+    return stack(c, False, tokens(c))
+
+
+def decoder(c: Any) -> spec.Stack:
+    """What writes them."""
+    return stack(c, True, tokens(c))
+
+
+HEARS = wav2vec2_bert.NAMES.with_(
+    layer={"conv_along_norm": "conv_module.batch_norm"},
+    stack={"final_norm": "encoder.layer_norm", "rotary": "encoder.embed_positions"},
+)
+BEHIND = {
+    **wav2vec2_conformer.halves("first_", "intermediate_ffn"),
+    "first_dropout": "intermediate_ffn.output_dropout",
+    "behind_norm": "inner_layer_norm",
+}
+
+
+def behind(c: SeamlessM4TConfig) -> spec.Behind:
+    """A feed-forward, layers that make eight rows one, and a norm."""
+    norm, rate = spec.Norm("layer", 1e-5), c.adaptor_dropout
+    heads = spec.Heads.split(c.hidden_size, c.speech_encoder_attention_heads)
+    inner = spec.FeedForward(c.speech_encoder_intermediate_size, "relu", dropout=rate)
+    mixer = spec.Attention(heads, dropout=c.speech_encoder_dropout)
+    return spec.Behind(
+        *(c.hidden_size, c.hidden_size, c.num_adapter_layers if c.add_adapter else 0),
+        *(c.adaptor_kernel_size, c.adaptor_stride, c.adaptor_stride // 2),
+        "adapter" if c.add_adapter else "",
+        "SeamlessM4TConformerAdapterLayer",
+        wav2vec2_bert.BEHIND,
+        norm,
+        layer=spec.Layer(
+            (
+                spec.Part(mixer, "attention", dropout=rate),
+                spec.Part(inner, "feedforward", norm, dropout=rate),
+            )
+        ),
+        first=replace(inner, dropout=0.0),
+        own=BEHIND,
+        last=norm,
+    )
+
+
+def conformer(c: SeamlessM4TConfig) -> Any:
+    """The encoder of speech, by the names that conformers have for its settings."""
+    rate = c.speech_encoder_dropout
+    return SimpleNamespace(
+        hidden_size=c.hidden_size,
+        num_attention_heads=c.speech_encoder_attention_heads,
+        intermediate_size=c.speech_encoder_intermediate_size,
+        hidden_act=c.speech_encoder_hidden_act,
+        position_embeddings_type=c.position_embeddings_type,
+        rotary_embedding_base=c.rotary_embedding_base,
+        **dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout"), rate),
+    )
+
+
+def speech(c: SeamlessM4TConfig) -> spec.Stack:
+    """What hears speech."""
+    own, rate, kind = conformer(c), c.speech_encoder_dropout, c.position_embeddings_type
+    along = spec.GatedConvolution(c.conv_depthwise_kernel_size, act=own.hidden_act, dropout=rate, hides=True)
+    one = wav2vec2_conformer.layer(own, wav2vec2_conformer.attention(own, True), along, NORM)
+    names = HEARS.with_(layer=wav2vec2_conformer.PLACES.get(kind, {}))
+    return spec.Stack(
+        stem=spec.Bands(
+            *((c.feature_projection_input_dim,), (), (), c.hidden_size),
+            eps=c.layer_norm_eps,
+            dropout=rate,
+            tells=False,
+        ),
+        layers=(one,) * c.speech_encoder_layers,
+        names=names if kind == "rotary" else names.with_(stack={"rotary": None}),
+        width=c.hidden_size,
+        layer_class="SeamlessM4TConformerEncoderLayer",
+        near=spec.NearPositions(0, 1, dropout=rate, idle=True),
+        final_norm=spec.Norm("layer", c.layer_norm_eps),
+        layer_drop=c.speech_encoder_layerdrop,
+        behind=behind(c),
+        reports="plain",
+        initial_std=c.initializer_range,
+    )
+
+
+def words(c: Any) -> Words:
+    """The output table."""
+    return Words("lm_head", bias=False)
+
+
+ORDER = (
+    bart.ORDER[0],
+    *(
+        (
+            *(f"SeamlessM4T{side}Layer:", "self_attn", "self_attn_layer_norm", "cross_attention"),
+            *("cross_attention_layer_norm", "ffn", "ffn_layer_norm"),
+        )
+        for side in ("Encoder", "Decoder")
+    ),
+    ("linear_q", "linear_k", "linear_v", "linear_out", "linear_pos"),
+    (
+        *("SeamlessM4TConformerAdapterLayer:", "residual_layer_norm", "residual_conv"),
+        *("self_attn_layer_norm", "self_attn_conv", "self_attn"),
+    ),
+)
+STACKS = {"text": text, "speech": speech, "decoder": decoder}
+PATHS = {"text": "text_encoder", "speech": "speech_encoder", "decoder": "text_decoder"}
+SPEAKS = (r"^t2u_model\.", r"^vocoder\.")
+PAIRS = {
+    "texts": Translating({**STACKS}, PATHS, "text", (r"^speech_encoder\.", *SPEAKS)),
+    "speech": Translating(STACKS, PATHS, "speech", (r"^text_encoder\.", *SPEAKS)),
+}
+SEAMLESS_M4T = register(
+    Family(
+        model_type="seamless_m4t",
+        name="SeamlessM4T",
+        config=SeamlessM4TConfig,
+        base="seamless_m4t",
+        assembly=Translating(STACKS, PATHS, "text", others=PAIRS),
+        heads={
+            "ForTextToText": Head("text_translation", words, over="texts", flat=True),
+            "ForSpeechToText": Head("speech_translation", words, over="speech", flat=True),
+        },
+        bare="",
+        order=ORDER,
+        ignored=(r"embed_positions\.(weights?|pe)$",),
+    )
+)
