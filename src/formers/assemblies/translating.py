@@ -92,6 +92,11 @@ class Translating(EncoderDecoder):
         """The encoder that reads now, the decoder, and another encoder where there is one."""
         return {name: leaf(model, name) for name in ("encoder", "decoder", *self.kinds())}
 
+    def memory_mask(self, model: nn.Module, mask: Tensor | None) -> Tensor | None:
+        """Which of the encoder's rows are real, [B, S], by a mask over what it reads."""
+        encoder = leaf(model, "encoder")
+        return self._rows_mask(encoder, wiring(encoder).facts["stem"], mask)
+
     def _rows_mask(self, encoder: Any, stem: Any, mask: Tensor | None) -> Tensor | None:
         """By how many rows the layers behind the encoder leave of each sound."""
         made: spec.Stack = wiring(encoder).facts["spec"]

@@ -48,3 +48,13 @@ class UnconditionalInput(ModelOutput):
     encoder_outputs: tuple[Tensor, ...] | None = None
     attention_mask: Tensor | None = None
     guidance_scale: float | None = None
+
+
+@dataclasses.dataclass
+class TranslatedSpeechOutput(ModelOutput):
+    """Speech of a text in another language: waves, how many samples are real, that text, and its units."""
+
+    waveform: Tensor | None = None
+    waveform_lengths: Tensor | None = None
+    sequences: Tensor | None = None
+    unit_sequences: Tensor | None = None

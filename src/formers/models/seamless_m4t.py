@@ -6,14 +6,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
-from formers.assemblies.translating import Translating
+from formers.assemblies.translating import Translating, TranslatingBoth
+from formers.assemblies.unit_voiced import UnitVoiced
 from formers.configs import PretrainedConfig
 from formers.models import bart, wav2vec2_bert, wav2vec2_conformer
+from formers.models.classes import class_of
 from formers.models.registry import register
+from formers.models.speecht5_hifigan import vocoder
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
+from formers.nn.spec.voiced import UnitVoice
 from formers.tasks.specs import Words
+from formers.tasks.voiced_translation import Spec as Voiced
 
 
 class SeamlessM4TConfig(PretrainedConfig):
@@ -164,6 +170,7 @@ def decoder(c: Any) -> spec.Stack:
     return stack(c, True, tokens(c))
 
 
+BARE = NAMES.with_(embeddings={"token": None, "position": None})
 HEARS = wav2vec2_bert.NAMES.with_(
     layer={"conv_along_norm": "conv_module.batch_norm"},
     stack={"final_norm": "encoder.layer_norm", "rotary": "encoder.embed_positions"},
@@ -263,9 +270,48 @@ ORDER = (
 STACKS = {"text": text, "speech": speech, "decoder": decoder}
 PATHS = {"text": "text_encoder", "speech": "speech_encoder", "decoder": "text_decoder"}
 SPEAKS = (r"^t2u_model\.", r"^vocoder\.")
-PAIRS = {
-    "texts": Translating({**STACKS}, PATHS, "text", (r"^speech_encoder\.", *SPEAKS)),
+
+
+def units(c: Any, writes: bool) -> spec.Stack:
+    """One of the stacks that write units of states of a text; a config of units has their settings."""
+    if writes:
+        return stack(c, True, tokens(c))
+    return stack(c, False, spec.GivenRows(c.hidden_size, dropout=c.dropout), BARE)
+
+
+def voice(c: SeamlessM4TConfig) -> UnitVoice:
+    """What makes waves of units."""
+    wide = c.unit_embed_dim, c.lang_embed_dim, c.spkr_embed_dim
+    return UnitVoice(
+        *(c.unit_hifi_gan_vocab_size, wide[0], c.vocoder_num_langs, wide[1], c.vocoder_num_spkrs, wide[2]),
+        c.variance_predictor_kernel_size,
+        c.var_pred_dropout,
+        vocoder(SimpleNamespace(**c.to_dict(), model_in_dim=sum(wide))),
+        c.t2u_pad_token_id or 0,
+    )
+
+
+def voiced(c: SeamlessM4TConfig) -> Voiced:
+    """The output table, and what speaks."""
+    return Voiced(
+        **vars(words(c)),
+        units=class_of(SEAMLESS_M4T, UNITS),
+        voice=class_of(SEAMLESS_M4T, "CodeHifiGan"),
+        offset=c.vocoder_offset,
+    )
+
+
+UNITS = "TextToUnitForConditionalGeneration"
+TEXTS = Translating(STACKS, PATHS, "text", (r"^speech_encoder\.",))
+HEARD = Translating(STACKS, PATHS, "speech", (r"^text_encoder\.",))
+WRITE = tuple(rf"^{path}\." for path in ("shared", *PATHS.values(), "lm_head"))
+PARTS = {
+    "texts": Translating(STACKS, PATHS, "text", (r"^speech_encoder\.", *SPEAKS)),
     "speech": Translating(STACKS, PATHS, "speech", (r"^text_encoder\.", *SPEAKS)),
+    "spoken texts": TEXTS,
+    "spoken speech": HEARD,
+    "units": EncoderDecoder(units, stem=spec.GivenRows),
+    "voice": UnitVoiced(voice, lambda c: c.initializer_range),
 }
 SEAMLESS_M4T = register(
     Family(
@@ -273,12 +319,24 @@ SEAMLESS_M4T = register(
         name="SeamlessM4T",
         config=SeamlessM4TConfig,
         base="seamless_m4t",
-        assembly=Translating(STACKS, PATHS, "text", others=PAIRS),
+        assembly=TranslatingBoth(TEXTS, HEARD, PARTS),
         heads={
+            "Model": Head("either_translation", voiced, flat=True),
             "ForTextToText": Head("text_translation", words, over="texts", flat=True),
             "ForSpeechToText": Head("speech_translation", words, over="speech", flat=True),
+            "ForTextToSpeech": Head("text_to_speech_translation", voiced, over="spoken texts", flat=True),
+            "ForSpeechToSpeech": Head(
+                "speech_to_speech_translation", voiced, over="spoken speech", flat=True
+            ),
+            UNITS: Head(
+                "units_of_states",
+                lambda c: Words("lm_head", bias=False, vocabulary=c.t2u_vocab_size),
+                base="model",
+                over="units",
+            ),
+            "TextToUnitModel": Head("stack", lambda c: None, over="units"),
+            "CodeHifiGan": Head("vocoder", lambda c: None, over="voice"),
         },
-        bare="",
         order=ORDER,
         ignored=(r"embed_positions\.(weights?|pe)$",),
     )

@@ -288,6 +288,27 @@ SENSED: tuple[Task, ...] = (
         "automatic-speech-recognition",
     ),
     Task(
+        "text_to_speech_translation",
+        ("voiced_translation", "VoicedTranslation"),
+        "",
+        "Say a text in another language.",
+        "text-to-speech",
+    ),
+    Task(
+        "speech_to_speech_translation",
+        ("voiced_translation", "VoicedTranslation"),
+        "",
+        "Say in another language what is heard.",
+        "audio-to-audio",
+    ),
+    Task(
+        "either_translation",
+        ("voiced_translation", "EitherTranslation"),
+        "",
+        "Translate texts and speech into texts and speech.",
+    ),
+    Task("units_of_states", ("voiced_translation", "Units"), "", "Write units of speech of a text's states."),
+    Task(
         "text_translation",
         ("translation", "Translation"),
         "",

@@ -23,7 +23,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "AutoModelForCTC": (("ctc", "spelled_rows"), TASKS["ctc"].says),
     "AutoModelForTextToWaveform": (
-        ("text_to_waveform", "staged_speech", "codes_of_texts"),
+        ("text_to_waveform", "text_to_speech_translation", "staged_speech", "codes_of_texts"),
         TASKS["text_to_waveform"].says,
     ),
     "AutoModelForDepthEstimation": (("depth_estimation", "binned_depth"), TASKS["depth_estimation"].says),

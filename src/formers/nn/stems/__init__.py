@@ -33,6 +33,7 @@ from formers.nn.stems.sized_patches import SizedPatchStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
 from formers.nn.stems.spoken import (
+    GivenRowStem,
     HeardRowStem,
     PlacedWaveStem,
     SaidFrameStem,
@@ -58,6 +59,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Films: FilmStem,
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
+    spec.GivenRows: GivenRowStem,
     spec.GridPatches: GridPatchStem,
     spec.Grounded: GroundedRows,
     spec.IntegerTokens: IntegerStem,
