@@ -304,7 +304,6 @@ def voiced(c: SeamlessM4TConfig) -> Voiced:
 UNITS = "TextToUnitForConditionalGeneration"
 TEXTS = Translating(STACKS, PATHS, "text", (r"^speech_encoder\.",))
 HEARD = Translating(STACKS, PATHS, "speech", (r"^text_encoder\.",))
-WRITE = tuple(rf"^{path}\." for path in ("shared", *PATHS.values(), "lm_head"))
 PARTS = {
     "texts": Translating(STACKS, PATHS, "text", (r"^speech_encoder\.", *SPEAKS)),
     "speech": Translating(STACKS, PATHS, "speech", (r"^text_encoder\.", *SPEAKS)),
