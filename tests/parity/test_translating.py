@@ -58,7 +58,19 @@ def speech() -> dict[str, Tensor]:
     return {"input_features": made, "attention_mask": mask}
 
 
-READ = {"SeamlessM4TForTextToText": text, "SeamlessM4TForSpeechToText": speech}
+def states() -> dict[str, Tensor]:
+    """States of three texts, of which units are written."""
+    return {
+        "inputs_embeds": torch.randn(3, 7, 32, generator=torch.Generator().manual_seed(0)),
+        "attention_mask": IDS.ne(0).long(),
+    }
+
+
+UNITS = "SeamlessM4TTextToUnitForConditionalGeneration"
+WRITE = {"SeamlessM4TForTextToText": text, "SeamlessM4TForSpeechToText": speech}
+SPEAK = {"SeamlessM4TForTextToSpeech": text, "SeamlessM4TForSpeechToSpeech": speech}
+READ = {**WRITE, **SPEAK, UNITS: states, "SeamlessM4TModel": text}
+SAID_UNITS = SAID.clamp(max=59)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +93,8 @@ def pairs(home: Path) -> Any:
             for part, value in theirs.state_dict().items():
                 if value.is_floating_point() and "running_var" not in part:
                     value.add_(torch.randn_like(value) * 0.05)
+                if part.endswith("dur_predictor.proj.bias"):  # else every unit is as short as can be
+                    value.fill_(1.2)
             if theirs.can_generate():
                 for table, known in LANGUAGES.items():
                     setattr(theirs.generation_config, table, known)
@@ -116,7 +130,7 @@ def alike(expected: Any, found: Any) -> None:
 @pytest.mark.parametrize("name", READ)
 @torch.no_grad()
 def test_every_head_computes_what_the_references_does(pairs: Any, name: str) -> None:
-    given = {**READ[name](), "decoder_input_ids": SAID, "output_hidden_states": True}
+    given = {**READ[name](), "decoder_input_ids": SAID_UNITS, "output_hidden_states": True}
     sides = pairs(name)
     for model in sides:
         model.set_attn_implementation("eager")
@@ -140,18 +154,23 @@ def test_places_may_turn_what_is_heard(pairs: Any) -> None:
     torch.testing.assert_close(looked.logits, expected.logits, **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", READ)
+HOLDS = [*WRITE, UNITS, "SeamlessM4TModel"]  # what the others have too
+
+
+@pytest.mark.parametrize("name", HOLDS)
 def test_every_hook_that_fires_in_the_reference_fires_here(pairs: Any, name: str) -> None:
-    expected, found = (outputs(model, {**READ[name](), "decoder_input_ids": SAID}) for model in pairs(name))
+    expected, found = (
+        outputs(model, {**READ[name](), "decoder_input_ids": SAID_UNITS}) for model in pairs(name)
+    )
     expected.pop("speech_encoder.encoder.embed_positions", None)  # sinusoids of distances: no node here
     assert {one: found.get(one) for one in expected} == expected
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", WRITE)
 def test_losses_and_gradients_are_the_references(pairs: Any, name: str) -> None:
     learned = []
     for model in pairs(name):
-        loss = model(**READ[name](), labels=SAID.masked_fill(SAID == 3, -100)).loss
+        loss = model(**READ[name](), labels=SAID_UNITS.masked_fill(SAID == 3, -100)).loss
         loss.backward()
         learned.append((loss.detach(), {key: p.grad for key, p in model.named_parameters()}))
         model.zero_grad()
@@ -164,7 +183,7 @@ def test_losses_and_gradients_are_the_references(pairs: Any, name: str) -> None:
             torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=1e-4, msg=key)
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", HOLDS)
 def test_what_is_saved_is_what_was_read(pairs: Any, home: Path, tmp_path: Path, name: str) -> None:
     theirs, ours = pairs(name)
     ours.save_pretrained(tmp_path)
@@ -178,7 +197,7 @@ def test_what_is_saved_is_what_was_read(pairs: Any, home: Path, tmp_path: Path, 
 WORDS = {"max_new_tokens": 8, "min_new_tokens": 8, "no_repeat_ngram_size": 1}  # it would repeat itself
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", WRITE)
 @torch.no_grad()
 def test_translations_are_the_references_token_for_token(pairs: Any, name: str) -> None:
     for how in ({"tgt_lang": "fra"}, {"tgt_lang": "__swh__", "num_beams": 3}, {"decoder_input_ids": SAID}):
@@ -195,3 +214,62 @@ def test_languages_that_the_model_does_not_know_are_refused(pairs: Any) -> None:
         model.generate(tgt_lang="fra")
     with pytest.raises(TypeError, match="the code of one language"):
         model.generate(**text(), tgt_lang=["fra"])
+    with pytest.raises(ValueError, match="a text and speech|reads speech or a text"):
+        pairs("SeamlessM4TModel")[1](**text(), input_features=speech()["input_features"])
+    _, speaks = pairs("SeamlessM4TForTextToSpeech")
+    with pytest.raises(ValueError, match="which language to speak"):
+        speaks.generate(**text())
+    with pytest.raises(ValueError, match="'swh' is none of the languages in t2u_lang_code_to_id"):
+        speaks.generate(**text(), tgt_lang="swh")
+    with pytest.raises(ValueError, match="spkr_id holds 3 to 3, but there are 3"):
+        speaks.generate(**text(), tgt_lang="fra", spkr_id=3, **WORDS)
+
+
+@torch.no_grad()
+def test_units_are_the_references(pairs: Any) -> None:
+    expected, found = (model.generate(**states(), num_beams=2, **WORDS) for model in pairs(UNITS))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@torch.no_grad()
+def test_units_are_said_as_by_the_reference(pairs: Any, count: int) -> None:
+    ids = torch.tensor([[5, 6, 7, 8, 1, 1], [9, 9, 10, 11, 12, 13], [20, 30, 1, 1, 1, 1]])[:count]
+    one = torch.ones(count, 1, dtype=torch.long)
+    (waves, lengths), (found, ends) = (model(ids, one, 2 * one) for model in pairs("SeamlessM4TCodeHifiGan"))
+    torch.testing.assert_close(found, waves, **TOLERANCE)
+    assert torch.equal(ends, lengths)
+    assert found.shape[1] > 36  # some units last longer than others
+
+
+BOTH = [*SPEAK.items(), ("SeamlessM4TModel", text), ("SeamlessM4TModel", speech)]
+
+
+@pytest.mark.parametrize(("name", "read"), BOTH)
+@torch.no_grad()
+def test_speech_in_another_language_is_the_references(pairs: Any, name: str, read: Any) -> None:
+    for how in ({}, {"text_num_beams": 2, "speech_num_beams": 2, "spkr_id": 1}):
+        given = {**read(), **WORDS, **how, "tgt_lang": "deu", "return_intermediate_token_ids": True}
+        expected, found = (model.generate(**given) for model in pairs(name))
+        assert torch.equal(found.sequences, expected.sequences)
+        assert torch.equal(found.unit_sequences, expected.unit_sequences)
+        assert torch.equal(found.waveform_lengths, expected.waveform_lengths)
+        torch.testing.assert_close(found.waveform, expected.waveform, **TOLERANCE)
+
+
+@torch.no_grad()
+def test_a_whole_model_writes_too_and_parts_are_read_from_its_files(pairs: Any, home: Path) -> None:
+    theirs, ours = pairs("SeamlessM4TModel")
+    for read in (text, speech):
+        given = {**read(), **WORDS, "tgt_lang": "fra", "generate_speech": False}
+        expected, found = (model.generate(**given).sequences for model in (theirs, ours))
+        assert torch.equal(found, expected)
+    folder = home / "SeamlessM4TModel {}"
+    for name, read in {**WRITE, **SPEAK}.items():
+        part = getattr(formers, name).from_pretrained(folder)
+        given = {**read(), "decoder_input_ids": SAID}
+        torch.testing.assert_close(part(**given).logits, ours(**given).logits, **TOLERANCE)
+    autos = (formers.AutoModel, formers.AutoModelForSeq2SeqLM, formers.AutoModelForSpeechSeq2Seq)
+    for auto in (*autos, formers.AutoModelForTextToWaveform):
+        expected = getattr(transformers, auto.__name__).from_config(theirs.config)
+        assert type(auto.from_config(ours.config)).__name__ == type(expected).__name__

@@ -95,7 +95,8 @@ class Translating(EncoderDecoder):
     def memory_mask(self, model: nn.Module, mask: Tensor | None) -> Tensor | None:
         """Which of the encoder's rows are real, [B, S], by a mask over what it reads."""
         encoder = leaf(model, "encoder")
-        return self._rows_mask(encoder, wiring(encoder).facts["stem"], mask)
+        found: Tensor | None = self._rows_mask(encoder, wiring(encoder).facts["stem"], mask)
+        return found
 
     def _rows_mask(self, encoder: Any, stem: Any, mask: Tensor | None) -> Tensor | None:
         """By how many rows the layers behind the encoder leave of each sound."""

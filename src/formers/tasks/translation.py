@@ -17,7 +17,10 @@ def language(model: Any, config: Any, name: str, table: str) -> int:
     """The id of a language, by the table of that name in settings of generation.
 
     Args:
+        model: whose languages they are.
+        config: settings of generation, in place of the model's own; or None.
         name: its code, `fra`, or the token of it, `__fra__`.
+        table: name of the table there.
 
     Raises:
         TypeError: for a name that is no text.

@@ -96,10 +96,9 @@ class VoicedTranslation(Translation):
         """
         if tgt_lang is None:
             raise ValueError("nothing says which language to speak: pass tgt_lang='fra'")
-        spoken = Spoken(
-            *(language(self, kwargs.get("generation_config"), tgt_lang, name) for name in _TABLES),
-            spkr_id,
-        )
+        config = kwargs.get("generation_config")
+        written_in, said_in = (language(self, config, tgt_lang, name) for name in _TABLES)
+        spoken = Spoken(written_in, said_in, spkr_id)
         read = self._read(inputs, kwargs)
         own, others = sorted_options(kwargs)
         mask = own.get("attention_mask")
@@ -137,14 +136,9 @@ class VoicedTranslation(Translation):
         real = torch.arange(texts.shape[1], device=texts.device) < counts[:, None]
         units = leaf(self, "units")
         begun = torch.tensor([[self.config.t2u_eos_token_id, spoken.units]], device=texts.device)
-        return units.generate(
-            **{
-                **options,
-                "inputs_embeds": rows,
-                "attention_mask": real.long(),
-                "decoder_input_ids": begun.expand(len(texts), -1),
-            }
-        )
+        begins = {"attention_mask": real.long(), "decoder_input_ids": begun.expand(len(texts), -1)}
+        found: Tensor = units.generate(**{**options, "inputs_embeds": rows, **begins})
+        return found
 
     def _waves_of(self, units: Tensor, spoken: Spoken) -> tuple[Tensor, Tensor]:
         """Waves of units [B, n] behind those two that began them."""
@@ -212,8 +206,8 @@ class EitherTranslation(VoicedTranslation):
             )
         show(self, "speech" if "input_features" in read else "text")
         if generate_speech:
-            voiced = (return_intermediate_token_ids, tgt_lang, spkr_id)
-            return super().generate(None, *voiced, **read, **kwargs)
+            kwargs |= {"return_intermediate_token_ids": return_intermediate_token_ids, **read}
+            return super().generate(None, tgt_lang=tgt_lang, spkr_id=spkr_id, **kwargs)
         own, _ = sorted_options(kwargs)
         asked = {"output_hidden_states": True, "return_dict_in_generate": True, "output_scores": True}
         return Translation.generate(self, None, tgt_lang, **{**own, **read, **asked})

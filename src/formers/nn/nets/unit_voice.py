@@ -59,7 +59,8 @@ def speech_of(
         parts: what has the modules of `unit_parts`.
         s: the spec.
         ids: units.
-        speaker: [B, 1]; `language` likewise.
+        speaker: [B, 1].
+        language: [B, 1].
     """
     x = parts.unit_embedding(ids)  # [B, T, E]
     lasts = torch.expm1(parts.dur_predictor(x)).round().long().clamp(min=1)  # [B, T]
