@@ -105,7 +105,8 @@ class Translating(EncoderDecoder):
             return super()._rows_mask(encoder, stem, mask)
         counts = made.behind.rows(mask.long().sum(1))  # [B]
         length = int(made.behind.rows(mask.shape[1]))
-        return (torch.arange(length, device=mask.device) < counts[:, None]).long()
+        found: Tensor = (torch.arange(length, device=mask.device) < counts[:, None]).long()
+        return found
 
 
 class TranslatingBoth(Translating):
