@@ -21,7 +21,6 @@ from formers.nn.spec.voiced import UnitVoice
 from formers.tasks.specs import Words
 from formers.tasks.voiced_translation import Spec as Voiced
 
-
 NORM = spec.Norm("layer", 1e-5)
 NAMES = spec.Names(
     layers="layers",
