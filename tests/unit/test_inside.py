@@ -490,6 +490,16 @@ _OTHERS["vits"] = {
     **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "prior_encoder_num_flows": 1},
     **{"posterior_encoder_num_wavenet_layers": 1, "noise_scale": 0.0, "noise_scale_duration": 0.0},
 }
+_OTHERS["seamless_m4t"] = {
+    **{"vocab_size": 50, "hidden_size": 32, "encoder_layers": 1, "decoder_layers": 2, "encoder_ffn_dim": 64},
+    **{"decoder_ffn_dim": 64, "encoder_attention_heads": 4, "decoder_attention_heads": 4},
+    **{"speech_encoder_layers": 1, "speech_encoder_attention_heads": 4, "feature_projection_input_dim": 6},
+    **{"speech_encoder_intermediate_size": 64, "conv_depthwise_kernel_size": 3, "t2u_encoder_layers": 1},
+    **{"t2u_decoder_layers": 1, "t2u_encoder_ffn_dim": 64, "t2u_decoder_ffn_dim": 64, "t2u_vocab_size": 40},
+    **{"upsample_initial_channel": 8, "upsample_rates": [2], "upsample_kernel_sizes": [4]},
+    **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "unit_embed_dim": 8},
+    **{"unit_hifi_gan_vocab_size": 36, "lang_embed_dim": 4, "spkr_embed_dim": 4, "pad_token_id": 0},
+}
 _OTHERS["speecht5"] = {
     **{"vocab_size": 50, "hidden_size": 32, "encoder_layers": 1, "decoder_layers": 2, "num_mel_bins": 8},
     **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "conv_dim": [8, 8]},
@@ -963,7 +973,7 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision"}
+MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "seamless_m4t"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

@@ -108,6 +108,7 @@ class Assembly:
         once: inputs that are read with a prompt, and not again.
         in_place: what those show stands at tokens of the prompt, so that parts of both are read together.
         offers: methods that its models have beside those of every model, by name.
+        unused: names in files of a whole model that one with this assembly, a part of it, leaves be.
     """
 
     inputs: tuple[str, ...] = ()
@@ -122,6 +123,7 @@ class Assembly:
     means: Mapping[str, str] = MappingProxyType({})
     decodes: str = "decoder"
     offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+    unused: tuple[str, ...] = ()
 
     def __reduce__(self) -> Any:
         """What a pickle or a copy holds of one that a family has is where it is found again."""

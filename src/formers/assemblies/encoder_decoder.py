@@ -176,8 +176,9 @@ class EncoderDecoder(Assembly):
         if not self._one_table(model.config) or (self.may_untie and not model.config.tie_word_embeddings):
             return {}
         return {
-            f"{name}.{path_of(part, 'token')}.weight": f"{self.table}.weight"
+            f"{path_of(model, name)}.{path_of(part, 'token')}.weight": f"{self.table}.weight"
             for name, part in self.stacks(model).items()
+            if has(part, "token")
         }
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
@@ -201,6 +202,8 @@ class EncoderDecoder(Assembly):
             return
         held = leaf(model, "token").weight
         for part in self.stacks(model).values():
+            if not has(part, "token"):
+                continue
             own = leaf(part, "token")
             if own.weight is held:
                 place(part, "token", path_of(part, "token"), value)
@@ -259,7 +262,7 @@ class EncoderDecoder(Assembly):
             routers = encoded.router_logits
         else:
             memory, routers = given_memory(before), getattr(before, "router_logits", None)
-        mask = mask if stem is None else stem.rows_mask(mask)
+        mask = mask if stem is None else self._rows_mask(parts["encoder"], stem, mask)
         if mask is not None and tuple(mask.shape) != tuple(memory[0].shape[:2]):
             raise ValueError(
                 f"attention_mask must have shape {list(memory[0].shape[:2])}, one entry for every token that "
@@ -317,6 +320,11 @@ class EncoderDecoder(Assembly):
         if mask is not None or not hides or ids is None or pad is None or keeps:
             return mask
         found: Tensor = ids.ne(pad).long()
+        return found
+
+    def _rows_mask(self, encoder: Any, stem: Any, mask: Tensor | None) -> Tensor | None:
+        """Which of the encoder's rows are real, [B, S], by a mask over what it reads."""
+        found: Tensor | None = stem.rows_mask(mask)
         return found
 
     def _handed(self, model: Any, memory: Tensor) -> Tensor:

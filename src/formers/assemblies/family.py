@@ -61,7 +61,8 @@ class Family:
         ignored: templates of names in checkpoints that hold nothing to load.
         order: children of one module in the order in which the ecosystem's class makes them, where that is
             not the order in which they run: `optimizer.pt` counts parameters in it. Parameters of the
-            module's own come before its children, unless they are named here.
+            module's own come before its children, unless they are named here. Where the first entry ends in
+            a colon the others are for modules of the class of that name alone.
         gguf: architecture in a GGUF file -> role -> how such files hold its weight: the features that a
             rotary rule turns together lie in `pairs`; queries, keys and values lie in `blocks`.
         aliases: newer attribute paths of the ecosystem -> paths of the checkpoint's tree; `{i}` is a number.

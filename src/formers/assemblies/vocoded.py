@@ -24,7 +24,7 @@ class Vocoded(Assembly):
         std: config -> deviation of fresh weights.
     """
 
-    inputs = ("spectrogram",)
+    inputs: tuple[str, ...] = ("spectrogram",)
     main = "spectrogram"
 
     def __init__(self, vocoder: Callable[[Any], Vocoder], std: Callable[[Any], float]) -> None:

@@ -52,6 +52,16 @@ class UnconditionalInput(ModelOutput):
 
 
 @dataclasses.dataclass
+class TranslatedSpeechOutput(ModelOutput):
+    """Speech of a text in another language: waves, how many samples are real, that text, and its units."""
+
+    waveform: Tensor | None = None
+    waveform_lengths: Tensor | None = None
+    sequences: Tensor | None = None
+    unit_sequences: Tensor | None = None
+
+
+@dataclasses.dataclass
 class HeardOutput(ModelOutput):
     """Hidden states of a sound [B, T, E], and the normed features [B, T, C] that they were made of."""
 

@@ -84,7 +84,7 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
         "_head": head,
         "_assembly": assembly,
         **assembly.offers,
-        "_unread": _UNREAD.get(head.over, ()),
+        "_unread": _UNREAD.get(head.over, assembly.unused),
         "_unsaved": head.unsaved,
         "shifts_labels": task.shifts and head.over == "whole",
         "base_model_prefix": head.base or family.base,

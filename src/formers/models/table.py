@@ -235,6 +235,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sam2_video": ("sam2_video", "Sam2Video"),
     "sam2_vision_model": ("sam2_vision", "Sam2Vision"),
     "sam_vision_model": ("sam_vision", "SamVision"),
+    "seamless_m4t": ("seamless_m4t", "SeamlessM4T"),
     "segformer": ("segformer", "Segformer"),
     "semantic": ("bark_stages", "BarkSemantic"),
     "sew": ("sew", "SEW"),

@@ -430,6 +430,7 @@ PAIRS: dict[str, Pair] = {
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Musicgen": Pair("", ("musicgen",), sounds=True, compares=True, unpads=True),
+    "SeamlessM4T": Pair("", ("seamless_m4t",), sounds=True),
     "SmolVLM": Pair(
         "SmolVLM",
         ("smolvlm",),

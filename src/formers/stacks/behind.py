@@ -115,8 +115,13 @@ def place_behind(block: Block, s: spec.Behind) -> None:
             return [*feedforward_steps(first, s.read), Drop("dropout", s.first_dropout)]
 
         place_inner(block, "first_", Inner(steps), s.own)
-    if not s.path:
-        return
+    if s.path:
+        _place_layers(block, s)
+    if s.last is not None:
+        place(block, "behind_norm", s.own["behind_norm"], norm(s.last, s.width))
+
+
+def _place_layers(block: Block, s: spec.Behind) -> None:
     node = FoldingNode(s)
     if s.read != s.width:
         place(node, "projection", "proj", linear("linear", s.read, s.width))
@@ -137,13 +142,18 @@ class Folded(States):
 
     Attributes:
         before: the encoder's own, whose hidden states and weights callers see.
+        closed: a norm closes all, and what it makes is the last hidden state that callers see.
     """
 
     before: States | None = None
+    closed: bool = False
 
     def kept(self, name: str) -> tuple[Tensor, ...] | None:
         """As the encoder has it."""
-        return None if self.before is None else self.before.kept(name)
+        found = None if self.before is None else self.before.kept(name)
+        if found is None or name != "hidden_states" or not self.closed:
+            return found
+        return (*found[:-1], self.last)
 
 
 def run_behind(block: Block, states: States, checkpointing: bool) -> States:
@@ -152,8 +162,8 @@ def run_behind(block: Block, states: States, checkpointing: bool) -> States:
     if has(block, "first_"):
         x = x + 0.5 * run_inner(block, "first_", x, Flow(x, pass_))
     if not has(block, "behind"):
-        states.rows = x
-        return states
+        rows = _normed(block, x)
+        return Folded(rows, pass_, extras=states.extras, before=states, closed=s.last is not None)
     node, x = leaf(block, "behind"), x.view(states.layout.batch, states.layout.length, -1)
     if not isinstance(node, FoldingNode):
         x = node(x)
@@ -163,5 +173,11 @@ def run_behind(block: Block, states: States, checkpointing: bool) -> States:
         x = fold(node, x, pass_, LayerRun(checkpointing))
     real = pass_.visibility.real
     over = _over(pass_, x.shape[1], None if real is None else s.rows(real.sum(1)))
-    rows = x if states.watched else x.flatten(0, 1)
-    return Folded(rows, over, extras=states.extras, before=states)
+    rows = _normed(block, x if states.watched else x.flatten(0, 1))
+    return Folded(rows, over, extras=states.extras, before=states, closed=s.last is not None)
+
+
+def _normed(block: Block, x: Tensor) -> Tensor:
+    """Behind the norm, where there is one."""
+    found: Tensor = leaf(block, "behind_norm")(x) if has(block, "behind_norm") else x
+    return found

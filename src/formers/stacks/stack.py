@@ -202,13 +202,17 @@ def place_stack(block: Block, s: spec.Stack) -> None:
         if isinstance(fact, cached_property):
             getattr(s, name)  # now: the lock that Python 3.11 takes here cannot be part of a compiled graph
     facts["stem node"] = place_stem(block, facts["stem"], names.embeddings)
-    if names.stack.get("rotary") and s.rotaries:
-        place(block, "rotary", str(names.stack["rotary"]), RotaryNode(s.rotaries))
+    rotary = names.stack.get("rotary") if s.rotaries else None
+    within = rotary is not None and rotary.rpartition(".")[0] == names.layers.rpartition(".")[0] != ""
+    if rotary and not within:
+        place(block, "rotary", rotary, RotaryNode(s.rotaries))
     if s.axial is not None:
         place(block, "axial", str(names.stack["axial"]), AxialNode(s.axial))
     if s.first_norm is not None:
         place(block, "first_norm", str(names.stack["first_norm"]), norm(s.first_norm, s.width))
     facts["layers node"] = place_layers(block, s)
+    if rotary and within:  # the node that it lies in is that of the layers
+        place(block, "rotary", rotary, RotaryNode(s.rotaries))
     place_prompts(block, s)
     if s.relative:
         place(block, "relative", str(names.stack["relative"]), nn.Embedding(s.relative, s.width))

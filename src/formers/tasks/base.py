@@ -34,7 +34,7 @@ from formers.model.base import PreTrainedModel
 from formers.nn.dropout import notice_left_on
 from formers.nn.program import Flow, compute
 from formers.nn.recording import recording
-from formers.nn.tree import wiring
+from formers.nn.tree import has, path_of, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 from formers.tasks.table import Task
@@ -224,7 +224,7 @@ class TaskModel(Assembled):
     def _optional_parts(self) -> list[str]:
         """The pooler, or a head that stands within the trunk."""
         if self._base_class is None:
-            inside = set(self._assembly.stacks(self)) | {"shared"}
+            inside = self._stack_names()
             own = [name for name, _ in self.named_parameters(recurse=False)]
             return own + [f"{name}." for name, _ in self.named_children() if name not in inside]
         return super()._optional_parts()
@@ -247,8 +247,14 @@ class TaskModel(Assembled):
             super().freeze_base()
             return
         for name, parameter in self.named_parameters():
-            if name.split(".")[0] in {*self._assembly.stacks(self), "shared"}:
+            if name.split(".")[0] in self._stack_names():
                 parameter.requires_grad_(False)
+
+    def _stack_names(self) -> set[str]:
+        """Names of the children that are stacks, and of the table that those share."""
+        stacks = self._assembly.stacks(self)
+        held = {path_of(self, name) if has(self, name) else name for name in stacks}
+        return {"shared", *stacks, *held}
 
     def _shift_inputs(self, given: dict[str, Any]) -> None:
         """Let a decoder without inputs of its own read the shifted inputs of the encoder."""

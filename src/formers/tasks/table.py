@@ -23,7 +23,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "AutoModelForCTC": (("ctc", "spelled_rows"), TASKS["ctc"].says),
     "AutoModelForTextToWaveform": (
-        ("text_to_waveform", "staged_speech", "codes_of_texts"),
+        ("text_to_waveform", "text_to_speech_translation", "staged_speech", "codes_of_texts"),
         TASKS["text_to_waveform"].says,
     ),
     "AutoModelForDepthEstimation": (("depth_estimation", "binned_depth"), TASKS["depth_estimation"].says),
@@ -33,10 +33,13 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["masked_lm"].says,
     ),
     "AutoModelForSeq2SeqLM": (
-        ("seq2seq_lm", "joined_generation", "audio_text_to_text"),
+        ("seq2seq_lm", "text_translation", "joined_generation", "audio_text_to_text"),
         TASKS["seq2seq_lm"].says,
     ),
-    "AutoModelForSpeechSeq2Seq": (("speech_seq2seq", "transcription"), TASKS["speech_seq2seq"].says),
+    "AutoModelForSpeechSeq2Seq": (
+        ("speech_seq2seq", "speech_translation", "transcription"),
+        TASKS["speech_seq2seq"].says,
+    ),
     "AutoModelForPreTraining": (
         (
             "pretraining",

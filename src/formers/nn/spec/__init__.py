@@ -52,7 +52,7 @@ from formers.nn.spec.scans import (
     TimeMixing,
 )
 from formers.nn.spec.shown import Averaged, GridPatches, Merged, SizedPatches
-from formers.nn.spec.spoken import HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
+from formers.nn.spec.spoken import GivenRows, HeardRows, PlacedWaves, SaidFrames, SaidRows, WavedTokens
 from formers.nn.spec.stack import (
     Asked,
     Convolution,
@@ -159,6 +159,7 @@ __all__ = [
     "GatedConvolution",
     "GatedRecurrence",
     "GivenPatches",
+    "GivenRows",
     "GridPatches",
     "Grounded",
     "Grouped",

@@ -33,6 +33,7 @@ class Behind:
         first: a feed-forward before all, half of whose result is added; roles `first_*` of `own`.
         first_dropout: on that result.
         own: paths of the model.
+        last: a norm behind all; role `behind_norm` of `own`.
     """
 
     read: int
@@ -49,6 +50,7 @@ class Behind:
     first: FeedForward | None = None
     first_dropout: float = 0.0
     own: Mapping[str, str] = field(default_factory=dict)
+    last: Norm | None = None
 
     def fewer(self, rows: Any) -> Any:
         """How many rows one convolution makes of so many; of a number or a tensor."""

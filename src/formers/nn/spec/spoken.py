@@ -49,6 +49,13 @@ class HeardRows(Vectors):
 
 
 @dataclass(frozen=True)
+class GivenRows(HeardRows):
+    """The same by the name that rows in place of tokens have."""
+
+    reads = "inputs_embeds"
+
+
+@dataclass(frozen=True)
 class SaidRows(HeardRows):
     """The same for a decoder."""
 

@@ -172,3 +172,29 @@ class Refined:
             raise ValueError(
                 f"convolutions that keep the number of frames have an odd reach, not {self.kernel}"
             )
+
+
+@dataclass(frozen=True)
+class UnitVoice:
+    """Speech of units (Polyak et al. 2021, arXiv:2104.00355): each lasts as long as two convolutions say.
+
+    Attributes:
+        units: how many there are; their vectors have `width` features.
+        languages: how many; likewise of `language_width`.
+        speakers: how many; likewise of `speaker_width`.
+        kernel: reach of the first convolution that tells durations; that of the second is 3 in length.
+        dropout: after each.
+        vocoder: makes waves of all vectors beside each other.
+        padding: the unit that says nothing.
+    """
+
+    units: int
+    width: int
+    languages: int
+    language_width: int
+    speakers: int
+    speaker_width: int
+    kernel: int
+    dropout: float
+    vocoder: Vocoder
+    padding: int

@@ -34,6 +34,7 @@ from formers.nn.stems.sized_patches import SizedPatchStem
 from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
 from formers.nn.stems.spoken import (
+    GivenRowStem,
     HeardRowStem,
     PlacedWaveStem,
     SaidFrameStem,
@@ -60,6 +61,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.FlatPatches: FlatPatchStem,
     spec.Foreseen: ForeseenStem,
     spec.GivenPatches: GivenPatchStem,
+    spec.GivenRows: GivenRowStem,
     spec.GridPatches: GridPatchStem,
     spec.Grounded: GroundedRows,
     spec.InstructedQueries: InstructedQueryStem,

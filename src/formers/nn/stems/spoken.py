@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn import spec
-from formers.nn.dropout import Dropout
+from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant, alternating, begins
 from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids
@@ -106,7 +106,7 @@ class HeardRowStem(Stem):
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B and T of the rows."""
-        rows, wide = given.get("input_values"), self._wide()
+        rows, wide = given.get(self.spec.reads), self._wide()
         if not isinstance(rows, Tensor) or not rows.is_floating_point():
             kind = getattr(rows, "dtype", type(rows).__name__)
             raise TypeError(f"these rows are a floating tensor [B, T, {wide}], not {kind}")
@@ -124,12 +124,22 @@ class HeardRowStem(Stem):
                 f"{past + layout.length} frames are more than the {room} places that the model has: speak a "
                 "shorter text, or lower maxlenratio"
             )
-        return torch.arange(past, past + layout.length, device=given["input_values"].device)[None]
+        return torch.arange(past, past + layout.length, device=given[self.spec.reads].device)[None]
 
     def run(self, node: Any, given: Mapping[str, Any], pass_: Pass) -> Tensor:
         """[B, T, E]; [N, E] where nobody looks."""
-        x: Tensor = given["input_values"]
+        x: Tensor = given[self.spec.reads]
+        x = drop(x, self.spec.dropout) if self.spec.dropout and node.training else x
         return x if pass_.watched else pass_.layout.pack(x)
+
+
+class GivenRowStem(HeardRowStem):
+    """See `spec.GivenRows`."""
+
+    inputs: ClassVar[Mapping[str, str]] = {
+        "inputs_embeds": "[B, T, E], floating: rows that another model made.",
+        "attention_mask": "[B, T], 1 at rows that count.",
+    }
 
 
 class SaidRowStem(HeardRowStem):

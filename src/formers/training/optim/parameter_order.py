@@ -19,8 +19,12 @@ def _walk(module: nn.Module, path: str, rules: tuple[tuple[str, ...], ...]) -> I
             named[name] = parameter
         else:
             yield f"{path}{name}", parameter
-    children = list(named)
+    children, kind = list(named), f"{type(module).__name__}:"
     for rule in rules:
+        if rule[0].endswith(":"):
+            if rule[0] != kind:
+                continue
+            rule = rule[1:]
         places = [place for place, name in enumerate(children) if name in rule]
         ordered = sorted((children[place] for place in places), key=rule.index)
         for place, name in zip(places, ordered, strict=True):
