@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from system import training_job
 
 JOB = Path(__file__).with_name("training_job.py")
