@@ -3,5 +3,8 @@
 # On CPUs alone: PROCESSES=2 examples/many/one_machine.sh --data ... --output ... --cpu
 set -euo pipefail
 
+# a new meeting place for each start: in a shared one, those started again look for the ones that died
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+
 exec torchrun --standalone --nproc-per-node="${PROCESSES:-gpu}" --max-restarts=3 \
     "$(dirname "$0")/train.py" "$@"

@@ -6,6 +6,9 @@ set -euo pipefail
 
 : "${FIRST:?name of the machine where they meet}" "${MACHINES:?how many machines, or a range such as 2:4}"
 
+# a new meeting place for each start: in a shared one, those started again look for the ones that died
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+
 exec torchrun --nnodes="$MACHINES" --nproc-per-node="${PROCESSES:-gpu}" --max-restarts=3 \
     --rdzv-backend=c10d --rdzv-endpoint="$FIRST:${PORT:-29500}" --rdzv-id="${RUN:-train}" \
     "$(dirname "$0")/train.py" "$@"
