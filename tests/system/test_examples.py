@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import yaml
+
 import tiny
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -53,3 +56,37 @@ def test_the_encoder_is_the_packages_where_it_is_installed(monkeypatch):
     assert (Path(minilm.minilm()) / "model.safetensors").is_file()
     monkeypatch.setattr(minilm, "find_spec", lambda name: None)
     assert minilm.minilm() == minilm.HUB_ID
+
+
+def test_the_files_for_many_processes_can_be_read_and_name_options_that_the_script_has():
+    many = EXAMPLES / "many"
+    for script in (*many.glob("*.sh"), many / "slurm.sbatch"):
+        subprocess.run(["bash", "-n", script], check=True)
+    service, job = yaml.safe_load_all((many / "kubernetes.yaml").read_text())
+    pods = job["spec"]["template"]["spec"]
+    names = {entry["name"]: entry["value"] for entry in pods["containers"][0]["env"]}
+    assert pods["subdomain"] == service["metadata"]["name"]
+    assert names == {"FIRST": f"{job['metadata']['name']}-0.{pods['subdomain']}", "MACHINES": "4"}
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == int(names["MACHINES"])
+    assert {mount["name"] for mount in pods["containers"][0]["volumeMounts"]} == {
+        volume["name"] for volume in pods["volumes"]
+    }
+    script, *options = pods["containers"][0]["command"]
+    assert (many / Path(script).name).is_file()
+    source = (many / "train.py").read_text()
+    assert all(f'"{option.partition("=")[0]}"' in source for option in options)
+
+
+@pytest.mark.filterwarnings("ignore::formers.core.notices.Notice")
+def test_the_script_for_many_processes_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    from examples.many import train
+
+    data, encoder = tmp_path / "data.csv", tiny.save_encoder(tmp_path / "encoder")
+    data.write_text("text,label\n" + "the printer is on fire,hardware\nthe page is blank,software\n" * 8)
+    for steps in (2, 4):
+        options = {"data": data, "output": tmp_path / "run", "model": encoder, "steps": steps, "batch": 4}
+        given = [f"--{name}={value}" for name, value in options.items()]
+        monkeypatch.setattr(sys, "argv", ["train.py", *given, "--cpu"])
+        train.main()
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"model", "checkpoint-3", "checkpoint-4"}

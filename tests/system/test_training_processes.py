@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from system import training_job
+
 JOB = Path(__file__).with_name("training_job.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 # dropout, accumulation, early stopping, a checkpoint at every second step, epochs that end within windows
@@ -132,6 +134,55 @@ def test_two_processes_give_the_result_of_one(tmp_path):
     for count, logits in expected["streams"].items():
         assert logits.shape == (count, 3)
         assert torch.allclose(logits, found["streams"][count], atol=1e-6)
+
+
+def torchrun(processes: int, *arguments: str, restarts: int = 0) -> str:
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--max-restarts={restarts}"]
+    command = [sys.executable, *launch, f"--nproc-per-node={processes}", str(JOB), *arguments]
+    # in a store that is shared with the processes that died, gloo waits for these
+    environment = {**ENVIRONMENT, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+    """Where one process, and two that shard, trained as far; of the two, one was killed on the way."""
+    folder = tmp_path_factory.mktemp("sharded")
+    common = ("max_steps=6", "save_steps=2", "logging_steps=2", "gradient_accumulation_steps=2")
+    two = ("per_device_train_batch_size=4", "fsdp=true", "resume=true", "die=[3]")
+    said = torchrun(2, str(folder / "two"), str(folder / "two.pt"), *common, *two, restarts=3)
+    assert "killed in step 4" in said
+    training_job.main(str(folder / "one"), str(folder / "one.pt"), *common, "per_device_train_batch_size=8")
+    return folder, common
+
+
+def same_results(folder: Path, name: str) -> None:
+    expected, found = (torch.load(folder / file, weights_only=True) for file in ("one.pt", name))
+    for key, weight in expected["weights"].items():
+        assert torch.allclose(weight, found["weights"][key], atol=1e-6, rtol=0), key
+    assert found["losses"] == pytest.approx(expected["losses"], abs=1e-6)
+    assert found["loss"] == pytest.approx(expected["loss"], abs=1e-6)
+    assert found["eval"] == pytest.approx(expected["eval"], abs=1e-6)
+    assert torch.allclose(expected["logits"], found["logits"], atol=1e-6)
+
+
+def test_shards_of_which_one_was_killed_end_as_one_process_does(sharded):
+    same_results(sharded[0], "two.pt")
+
+
+@pytest.mark.parametrize(("processes", "more"), [(1, ()), (4, ("fsdp=true",))])
+def test_shards_go_on_with_another_number_of_processes(sharded, processes, more):
+    folder, common = sharded
+    checkpoint = f'resume="{folder / "two" / "checkpoint-2"}"'
+    share = f"per_device_train_batch_size={8 // processes}"
+    files = (str(folder / f"go{processes}"), str(folder / f"go{processes}.pt"))
+    if processes == 1:
+        training_job.main(*files, *common, share, checkpoint)
+    else:
+        torchrun(processes, *files, *common, share, checkpoint, *more)
+    same_results(folder, f"go{processes}.pt")
 
 
 @pytest.mark.parametrize(("processes", "said"), [("1", False), ("2", True)])

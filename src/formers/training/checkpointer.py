@@ -11,10 +11,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from formers.core.jsonfile import plain, read_json_object
 from formers.core.notices import notice
-from formers.training import files
+from formers.training import files, shards
 from formers.training.optim import ema, parameter_order
 from formers.training.seeds import random_state
 from formers.training.state import STATE, TrainerState
+from formers.training.step import Step
 
 
 class Checkpointer:
@@ -39,9 +40,10 @@ class Checkpointer:
                 write(str(beside))
             if state.best_global_step == state.global_step:
                 state.best_model_checkpoint = str(folder)
+            run = trainer.current_run
+            loss = Step(trainer).reduced(run.loss)  # of all processes: as many need not go on
             if first:
-                run = trainer.current_run
-                state.loss_since_log, state.lost_since_log = float(run.loss), run.lost.tolist()
+                state.loss_since_log, state.lost_since_log = loss, run.lost.tolist()
                 state.stateful_callbacks = trainer.callback_handler.states(trainer.control)
                 (beside / STATE).write_text(state.to_json(), encoding="utf-8")
         trainer.current_run.saved = folder
@@ -51,7 +53,7 @@ class Checkpointer:
         """Write optimizer, average of the weights, scaler and schedule."""
         trainer, scaler = self.trainer, self.accelerator.scaler
         if trainer.is_sharded:
-            self.accelerator.save_state(str(folder / "sharded"))
+            self.accelerator.save_state(str(folder / shards.FOLDER))
         elif self.args.should_save:
             state = parameter_order.to_file(trainer.optimizer, trainer.model)
             torch.save(state, folder / files.OPTIMIZER)
@@ -84,7 +86,15 @@ class Checkpointer:
         """Take the weights; of a run with `ema_decay`, whose model is the average, also what lies beside."""
         trainer, average = self.trainer, self.trainer.current_run.ema
         if trainer.is_sharded:
-            self.accelerator.load_state(str(folder / "sharded"))
+            if (folder / shards.FOLDER).is_dir():
+                self.accelerator.load_state(str(folder / shards.FOLDER))
+            elif trainer.is_deepspeed_enabled:
+                raise ValueError(
+                    f"{folder} is of a run without DeepSpeed: load its weights with from_pretrained, and "
+                    "leave resume_from_checkpoint out"
+                )
+            else:
+                shards.load_weights(trainer.model_wrapped, folder)
             return
         files.load_weights(trainer.model, folder)
         if average is not None:
@@ -101,20 +111,24 @@ class Checkpointer:
     def load_optimizer(self, folder: Path) -> None:
         """Take optimizer, scaler and schedule."""
         trainer, scaler = self.trainer, self.accelerator.scaler
-        if not trainer.is_sharded:
-            if (folder / files.OPTIMIZER).is_file():
-                state = files.read_tensors(folder / files.OPTIMIZER)
-                asked = [dict(group) for group in trainer.optimizer.param_groups]
-                state = parameter_order.from_file(state, trainer.optimizer, trainer.model, folder)
-                _compare_options(asked, state["param_groups"], trainer.optimizer)
-                trainer.optimizer.load_state_dict(state)
-            else:
-                notice(
-                    f"{folder} holds no {files.OPTIMIZER} (save_only_model=True?): the optimizer starts "
-                    "afresh."
-                )
-            if scaler is not None and (folder / files.SCALER).is_file():
-                scaler.load_state_dict(files.read_tensors(folder / files.SCALER))
+        if (folder / files.OPTIMIZER).is_file():
+            state = files.read_tensors(folder / files.OPTIMIZER)
+            asked = [dict(group) for group in trainer.optimizer.param_groups]
+            state = parameter_order.from_file(state, trainer.optimizer, trainer.model, folder)
+            _compare_options(asked, state["param_groups"], trainer.optimizer)
+            if trainer.is_sharded:
+                live = [one for group in trainer.optimizer.param_groups for one in group["params"]]
+                state = shards.cut(state, live)
+            trainer.optimizer.load_state_dict(state)
+        elif shards.has_optimizer(folder):
+            if not trainer.is_sharded:
+                shards.load_optimizer(trainer.model, trainer.optimizer, folder)
+        elif not trainer.is_sharded or not (folder / shards.FOLDER).is_dir():
+            notice(
+                f"{folder} holds no {files.OPTIMIZER} (save_only_model=True?): the optimizer starts afresh."
+            )
+        if not trainer.is_sharded and scaler is not None and (folder / files.SCALER).is_file():
+            scaler.load_state_dict(files.read_tensors(folder / files.SCALER))
         if (folder / files.SCHEDULER).is_file() and trainer.lr_scheduler is not None:
             trainer.lr_scheduler.load_state_dict(files.read_tensors(folder / files.SCHEDULER))
             _follow(trainer.lr_scheduler, trainer.optimizer.param_groups)
@@ -144,7 +158,10 @@ class Checkpointer:
                 "it."
             )
             return
-        files.load_weights(self.trainer.model, Path(best))
+        if self.trainer.is_sharded:
+            shards.load_weights(self.trainer.model_wrapped, Path(best))
+        else:
+            files.load_weights(self.trainer.model, Path(best))
 
 
 def _follow(schedule: Any, groups: list[dict[str, Any]]) -> None:

@@ -116,13 +116,20 @@ class Evaluator:
         """
         batches = iter(dataloader)
         held = following = next(batches, None)
+        if self.trainer.is_sharded and self._anybody(held is None):
+            held = self._lent(held)
         while self._anybody(following is not None):
             real = following is not None
             held = following if real else held
             following = next(batches, None) if real else None
-            if held is None:
-                raise ValueError("fewer evaluation batches than processes: lower per_device_eval_batch_size")
             yield held, following is None, real
+
+    def _lent(self, own: Any) -> Any:
+        """This process's first batch, or the first process's where it has none."""
+        from accelerate.utils.operations import broadcast_object_list
+
+        lent = broadcast_object_list([own])[0]
+        return lent if own is None else own
 
     def _anybody(self, more: bool) -> bool:
         """Whether this process, or of a sharded model any, has another batch."""

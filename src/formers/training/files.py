@@ -203,17 +203,27 @@ def load_weights(model: nn.Module, folder: Path) -> None:
         OSError: where the folder holds no weights.
         RuntimeError: where names or shapes differ; all of them are listed.
     """
-    from formers.checkpoints import TensorFiles, find_weights
-
     try:
-        held = TensorFiles.of(find_weights(Source.of(str(folder))))
+        tensors = read_weights(folder)
     except OSError:
         load: Any = getattr(model, "load_adapter_weights", None)
         if load is None or not (folder / "adapter_model.safetensors").is_file():
             raise
         load(str(folder))
     else:
-        _put(model, {name: held.tensor(name) for name in held.names()})
+        _put(model, tensors)
+
+
+def read_weights(folder: Path) -> dict[str, Any]:
+    """The tensors of a checkpoint by their names there.
+
+    Raises:
+        OSError: where the folder holds no weights.
+    """
+    from formers.checkpoints import TensorFiles, find_weights
+
+    held = TensorFiles.of(find_weights(Source.of(str(folder))))
+    return {name: held.tensor(name) for name in held.names()}
 
 
 @torch.no_grad()

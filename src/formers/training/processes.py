@@ -120,12 +120,16 @@ def make_accelerator(args: Any) -> Any:
             gradient_accumulation_steps=args.gradient_accumulation_steps,
             gradient_clipping=args.max_grad_norm,
         )
-    if args.fsdp:
-        if args.world_size < 2:
-            raise ValueError(
-                "fsdp shards a model over several processes: start with `accelerate launch --num_processes N`"
-            )
-        kwargs["fsdp_plugin"] = _fsdp_plugin(args)
+    plugin = None
+    if args.fsdp and args.world_size < 2:
+        notice(
+            "fsdp shards a model over several processes, and this one is alone: it holds the whole model. "
+            "Several start with `torchrun --nproc_per_node N script.py`."
+        )
+    elif args.fsdp:
+        plugin = kwargs["fsdp_plugin"] = _fsdp_plugin(args)
+        if plugin.fsdp_version == 1 and args.device.type == "cpu":
+            raise ValueError("FSDP's first version needs a GPU: leave version=1 out of fsdp_config on CPUs")
     if args.parallelism_config is not None:
         kwargs["parallelism_config"] = args.parallelism_config
     kind: Any = accelerate.Accelerator
@@ -141,16 +145,24 @@ def make_accelerator(args: Any) -> Any:
             for prepared in (self._models, self._optimizers, self._schedulers):
                 prepared.clear()
 
-    return Accelerator(**kwargs)
+    made, kinds, process = Accelerator(**kwargs), accelerate.DistributedType, accelerate.PartialState()
+    if process.device.type == "cpu" and process.num_processes > 1 and not args.deepspeed:
+        # accelerate looks at the plugin where there are GPUs; what it calls of torch works on CPUs too
+        process.distributed_type = kinds.MULTI_CPU if plugin is None else kinds.FSDP
+        made.state.distributed_type, made.state.fsdp_plugin = process.distributed_type, plugin
+    return made
 
 
 def spread(model: torch.nn.Module, args: Any, accelerator: Any, sharded: bool) -> torch.nn.Module:
-    """Compile a model where that is asked for, and wrap it for several processes."""
+    """Compile a model where that is asked for, and wrap it for several processes.
+
+    FSDP2 takes a model together with its optimizer, so that `run` hands it both afterwards.
+    """
     wrapped: Any = model
     if args.torch_compile:
         backend, mode = str(args.torch_compile_backend), args.torch_compile_mode
         wrapped = torch.compile(model, backend=backend, mode=mode)
-    if accelerator.num_processes > 1 or sharded:
+    if (accelerator.num_processes > 1 or sharded) and not accelerator.is_fsdp2:
         wrapped = accelerator.prepare_model(wrapped)
     return wrapped  # type: ignore[no-any-return]
 
@@ -168,18 +180,24 @@ def _handlers(args: Any, accelerate: Any) -> list[Any]:
 
 
 def _fsdp_plugin(args: Any) -> Any:
-    """Read the older words ("full_shard auto_wrap offload") and today's dict alike."""
+    """Read the older words ("full_shard auto_wrap offload") and today's dict alike; version 2 is meant.
+
+    The layers that are sharded each on its own are those of the model's family, where nothing else is said.
+    """
     plugin = need("accelerate.utils", "train", "fsdp").FullyShardedDataParallelPlugin
     config: dict[str, Any] = dict(args.fsdp_config or {})
     config = {key.removeprefix("fsdp_"): value for key, value in config.items()}
     words = args.fsdp.split() if isinstance(args.fsdp, str) and args.fsdp.lower() != "true" else []
     known = "full_shard shard_grad_op no_shard hybrid_shard hybrid_shard_zero2 offload auto_wrap"
     refuse_unknown(words, known.split(), "fsdp")
-    kwargs: dict[str, Any] = {}
     strategy = next((word for word in words if word not in ("offload", "auto_wrap")), None)
-    version = int(config.pop("version", 1))
+    # what only the first version has a word for
+    first = strategy in ("no_shard", "hybrid_shard", "hybrid_shard_zero2")
+    version = int(config.pop("version", 1 if first else 2))
+    if first and version == 2:
+        raise ValueError(f"fsdp={strategy!r} is of FSDP's first version: leave version=2 out of fsdp_config")
+    kwargs: dict[str, Any] = {"fsdp_version": version, "state_dict_type": "SHARDED_STATE_DICT"}
     if version == 2:
-        kwargs["fsdp_version"] = 2
         kwargs["reshard_after_forward"] = config.pop("reshard_after_forward", strategy != "shard_grad_op")
     elif strategy is not None:
         kwargs["sharding_strategy"] = strategy.upper()
@@ -188,13 +206,11 @@ def _fsdp_plugin(args: Any) -> Any:
     classes = config.pop("transformer_layer_cls_to_wrap", None)
     smallest = config.pop("min_num_params", 0)
     if classes:
-        kwargs["auto_wrap_policy"] = "transformer_based_wrap"
         kwargs["transformer_cls_names_to_wrap"] = [classes] if isinstance(classes, str) else list(classes)
     elif smallest:
-        kwargs["auto_wrap_policy"] = "size_based_wrap"
         kwargs["min_num_params"] = smallest
-    elif "auto_wrap" in words:
-        kwargs["auto_wrap_policy"] = "transformer_based_wrap"
+    policy = "size_based_wrap" if smallest and not classes else "transformer_based_wrap"
+    kwargs["auto_wrap_policy"] = config.pop("auto_wrap_policy", policy).lower()
     allowed = {field.name for field in dataclasses.fields(plugin)}
     refuse_unknown(config, allowed, "fsdp_config")
-    return plugin(**{**config, **kwargs})
+    return plugin(**{**kwargs, **config})

@@ -187,7 +187,8 @@ class Loop:
         self.first_step = state.global_step
         handler.model, handler.optimizer = trainer.model, trainer.optimizer
         handler.lr_scheduler, handler.train_dataloader = trainer.lr_scheduler, self.loader
-        self.now.loss = torch.tensor(state.loss_since_log, device=self.accelerator.device)
+        mine = self.step.share(state.loss_since_log)
+        self.now.loss = torch.tensor(mine, device=self.accelerator.device)
         self.now.lost = torch.tensor(state.lost_since_log, device=self.accelerator.device)
         trainer.optimizer.zero_grad(set_to_none=True)
         self._tell("on_train_begin")
@@ -225,7 +226,9 @@ class Loop:
             name: None for name in ("optimizer", "lr_scheduler") if getattr(trainer, name) is None
         }
         trainer.create_optimizer_and_scheduler(num_training_steps=self.length.steps)
-        if not trainer.is_plain:
+        if self.accelerator.is_fsdp2:
+            model, trainer.optimizer = self.accelerator.prepare(model, trainer.optimizer)
+        elif not trainer.is_plain:
             trainer.optimizer = self.accelerator.prepare_optimizer(trainer.optimizer, device_placement=False)
         self.now.made = {name: getattr(trainer, name) for name in self.now.made}
         trainer.model_wrapped = model
@@ -254,6 +257,7 @@ class Loop:
             eval_steps=every(args.eval_steps),
             save_steps=every(args.save_steps),
             train_batch_size=self.now.batch_size,
+            batch_examples=self._examples,
             is_local_process_zero=self.trainer.is_local_process_zero(),
             is_world_process_zero=self.trainer.is_world_process_zero(),
             is_hyper_param_search=earlier.is_hyper_param_search,

@@ -45,13 +45,13 @@ class ExportableState:
 # top would keep the ecosystem's trainer from reading it
 _OWN_FIELDS = (
     "loss_sum", "loss_since_log", "lost", "lost_since_log", "step_of_last_log", "epoch_closed",
-    "epoch_number", "epoch_examples",
+    "epoch_number", "epoch_examples", "batch_examples",
 )  # fmt: skip
 _OWN_ENTRY = "TrainerState"
 # fields that a resumed run has from its arguments, not from the checkpoint
 _OF_THE_RUN = (
     "max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps", "train_batch_size",
-    "is_local_process_zero", "is_world_process_zero",
+    "batch_examples", "is_local_process_zero", "is_world_process_zero",
 )  # fmt: skip
 
 
@@ -117,6 +117,8 @@ class TrainerState:
     # the epoch (None where another trainer wrote the file), and how many of its examples are gone
     epoch_number: int | None = None
     epoch_examples: int = 0
+    # of a batch over all processes; None where another trainer, or an older one, wrote the file
+    batch_examples: int | None = None
 
     def take_loss(self, loss: float, lost: float) -> float:
         """Count the loss summed up since the last log; returns its mean over the steps that have one."""
@@ -150,10 +152,13 @@ class TrainerState:
             notice(f"{folder} holds no {STATE}: its weights are loaded, and training starts from step 0.")
             return None
         state = cls.load_from_json(folder / STATE)
-        if state.train_batch_size is not None and state.train_batch_size != run.train_batch_size:
+        sizes = (state.batch_examples, run.batch_examples, "over all devices")
+        if state.batch_examples is None:
+            sizes = (state.train_batch_size, run.train_batch_size, "and device")
+        if sizes[0] is not None and sizes[0] != sizes[1]:
             notice(
-                f"This run has {run.train_batch_size} examples per step and device, the interrupted one had "
-                f"{state.train_batch_size}: the steps already done stand for other examples, so some will be "
+                f"This run has {sizes[1]} examples per step {sizes[2]}, the interrupted one had "
+                f"{sizes[0]}: the steps already done stand for other examples, so some will be "
                 "seen twice or not at all."
             )
         for name in _OF_THE_RUN:

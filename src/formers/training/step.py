@@ -330,6 +330,11 @@ class Step:
         how = "sum" if self.args.average_tokens_across_devices else "mean"
         return float(self.accelerator.reduce(loss.detach().clone(), how))
 
+    def share(self, loss: float) -> float:
+        """What each process holds of a loss that `reduced` gave."""
+        summed = self.args.average_tokens_across_devices
+        return loss / int(self.accelerator.num_processes) if summed else loss
+
     def taken_lost(self) -> float:
         """Steps since the last log whose loss was no number, which starts anew; the first of all is said."""
         run, state = self.trainer.current_run, self.trainer.state
