@@ -177,6 +177,22 @@ def test_a_decoder_goes_on_behind_its_cache_token_for_token(decoder: tuple[Any, 
     assert torch.equal(exported.generate(**given, **options), model.generate(**given, **options))
 
 
+def test_prompts_of_any_lengths_share_the_engine_of_a_graph(decoder: tuple[Any, Path]) -> None:
+    from formers.configs import GenerationConfig
+    from formers.generation.engine import Engine, Request
+
+    model, folder = decoder
+    exported = formers.export.ORTModelForCausalLM.from_pretrained(folder)
+    config = GenerationConfig(max_new_tokens=5, eos_token_id=None)
+    prompts = [[5, 9, 2, 40], [7], [11, 3, 3, 50, 21, 8, 1]]
+    engine = Engine(exported, rows=2)
+    asked = [engine.submit(Request(prompt, config)) for prompt in prompts]
+    engine.run()
+    for request in asked:
+        wanted = model.generate(torch.tensor([request.prompt]), max_new_tokens=5, eos_token_id=None)
+        assert request.tokens == wanted[0, len(request.prompt) :].tolist(), request.error
+
+
 def test_an_encoder_decoder_is_written_in_its_parts_and_writes_token_for_token(tmp_path: Path) -> None:
     model = made("BartForConditionalGeneration", **_PAIR)
     export_model(model, tmp_path)
@@ -185,6 +201,37 @@ def test_an_encoder_decoder_is_written_in_its_parts_and_writes_token_for_token(t
     exported = formers.export.ORTModelForSeq2SeqLM.from_pretrained(tmp_path)
     given, options = texts(2, 7), {"max_new_tokens": 6, "min_new_tokens": 6, "num_beams": 2}
     assert torch.equal(exported.generate(**given, **options), model.generate(**given, **options))
+
+
+def test_a_graph_of_any_name_is_served_and_told_from_another(
+    classifier: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from formers.serving import Settings
+    from formers.serving.adapt import service_of
+
+    graph, renamed = classifier[1], tmp_path / "renamed"
+    shutil.copytree(graph, renamed)
+    (renamed / "model.onnx").rename(renamed / "model_quantized.onnx")
+    settings = Settings(queue_path=tmp_path / "queue.sqlite3")
+    first, second = (service_of(str(folder), settings).revision for folder in (graph, renamed))
+    assert first == second  # the same bytes
+    with (renamed / "model_quantized.onnx").open("ab") as file:
+        file.write(b"\x0a\x00")  # an empty field: another file, the same graph
+    other = formers.export.ORTModelForSequenceClassification.from_pretrained(renamed)
+    from formers.model.revision import revision_of
+
+    assert revision_of(other) != first
+
+
+def test_speech_is_written_down_token_for_token(tmp_path: Path) -> None:
+    sizes = {"num_mel_bins": 8, "max_source_positions": 20, "max_target_positions": 20, "pad_token_id": 0}
+    sizes |= {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3, "suppress_tokens": None}
+    model = made("WhisperForConditionalGeneration", **_PAIR, **sizes, begin_suppress_tokens=None)
+    export_model(model, tmp_path)
+    exported = formers.export.ORTModelForSpeechSeq2Seq.from_pretrained(tmp_path)
+    sound = torch.randn(2, 8, 40)
+    options = {"max_new_tokens": 6, "min_new_tokens": 6}
+    assert torch.equal(exported.generate(sound, **options), model.generate(sound, **options))
 
 
 def test_pictures_are_classified_as_the_model_does(tmp_path: Path) -> None:
@@ -273,6 +320,25 @@ def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MissingExtra, match=r"pip install 'formers\[onnx\]'"):
         export_model(made("ViTModel", **_SIZES, image_size=16, patch_size=8), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_commands_of_optimum_mean_ours(
+    classifier: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from formers.dropin import commands, optimum_export
+
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        optimum_export, "main_export", lambda model, output, **given: said.append({"model": model, **given})
+    )
+    line = f"export onnx --model m --task text-generation-with-past --fp16 --trust-remote-code {tmp_path}"
+    assert commands.main("optimum-cli", line.split()) == 0
+    wanted = {"model": "m", "task": "text-generation-with-past", "dtype": "fp16", "trust_remote_code": True}
+    assert said == [wanted]
+    line = f"onnxruntime quantize --onnx_model {classifier[1]} --per_channel --avx2 -o {tmp_path / 'small'}"
+    assert commands.main("optimum-cli", line.split()) == 0
+    assert (tmp_path / "small" / "model_quantized.onnx").is_file()
+    assert commands.main("optimum-cli", ["export", "onxn"]) == 2
 
 
 def test_optimum_means_formers_under_the_drop_in(classifier: tuple[Path, Path]) -> None:
