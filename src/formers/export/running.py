@@ -262,11 +262,9 @@ class _Encoder(nn.Module):
     def __init__(self, session: Session, encoder: nn.Module) -> None:
         super().__init__()
         self.session, self._behind = session, (encoder,)  # no child: it has no weights
-        signature = inspect.signature(encoder.forward)
         self.main_input_name = next(iter(session.inputs))
-        kept = [
-            p for name, p in signature.parameters.items() if name in session.inputs or name == "return_dict"
-        ]
+        named = inspect.signature(encoder.forward).parameters
+        kept = [p for name, p in named.items() if name in session.inputs or name == "return_dict"]
         self.__signature__ = inspect.Signature(kept)
 
     def __getattr__(self, name: str) -> Any:
@@ -274,8 +272,9 @@ class _Encoder(nn.Module):
             raise AttributeError(name)
         return getattr(self._behind[0], name)
 
-    def forward(self, **given: Any) -> Any:
+    def forward(self, *args: Any, **given: Any) -> Any:
         """Compute the last states, [B, S, E]."""
+        given |= dict(zip(self.__signature__.parameters, args, strict=False))
         read, arrays = tensors(given, "the encoder")
         found = self.session.run(complete(self.session, read, "the encoder"))
         return answer(found, given.get("return_dict") is False, arrays)
