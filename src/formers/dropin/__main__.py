@@ -12,6 +12,7 @@ USAGE = """python -m formers.dropin [--version V] [--packages A,B] script.py [ar
        python -m formers.dropin [--version V] [--packages A,B] -m module [arguments]
        python -m formers.dropin [--version V] [--packages A,B] -c code [arguments]
        python -m formers.dropin [--version V] transformers-cli|transformers|huggingface-cli [arguments]
+       python -m formers.dropin [--version V] optimum-cli [arguments]
        python -m formers.dropin [--version V] --install-pth
        python -m formers.dropin --remove-pth | --status"""
 

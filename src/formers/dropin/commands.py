@@ -1,4 +1,4 @@
-"""The commands `transformers`, `transformers-cli` and `huggingface-cli`: each means one of today's.
+"""The commands `transformers`, `transformers-cli`, `huggingface-cli` and `optimum-cli`, as today's.
 
     python -m formers.dropin transformers-cli env
 
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from formers.core.notices import did_you_mean
 from formers.core.older import TABLE, Older
+from formers.dropin import optimum_command
 
 # options of `transformers chat` and `transformers serve` -> the same one today
 _OPTIONS = {
@@ -32,7 +33,7 @@ _OTHER_FRAMEWORKS = ("*.h5", "*.msgpack", "*.ckpt*", "*.onnx", "*.tflite", "*.ml
 
 def programs() -> tuple[str, ...]:
     """The names of the commands."""
-    return tuple(dict.fromkeys(row.where for row in _rows()))
+    return (*dict.fromkeys(row.where for row in _rows()), optimum_command.PROGRAM)
 
 
 def main(program: str, arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +53,10 @@ def main(program: str, arguments: Sequence[str] | None = None) -> int:
 
         print(checked_version(None) or accepted_version())
         return 0
+    if program == optimum_command.PROGRAM:
+        if name != "env":
+            return optimum_command.main(given)
+        program = "transformers-cli"
     row = next((one for one in _rows() if one.where == program and one.old == name), None)
     if row is None:
         known = [one.old for one in _rows() if one.where == program]

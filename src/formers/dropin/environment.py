@@ -28,7 +28,7 @@ def install_pth(version: str | None = None, site: Path | None = None) -> list[Pa
 
     Beside the hook a `transformers-<version>.dist-info` is written, so that pip takes packages that ask for
     transformers as served; `pip uninstall transformers` removes everything again, as `remove_pth` does. The
-    commands `transformers`, `transformers-cli` and `huggingface-cli` are written where there are no others.
+    commands of `formers.dropin.commands` are written where there are no others.
 
     Args:
         version: what is claimed; None as for `formers.dropin.install`.

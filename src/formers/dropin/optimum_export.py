@@ -11,6 +11,7 @@ from typing import Any
 from formers.core.notices import notice, refuse_unknown
 from formers.export.errors import ExportError
 from formers.export.exporting import export_model
+from formers.export.kinds import WITH_PAST
 from formers.export.reducing import to_int8
 
 # what exports of optimum take that changes nothing here -> why
@@ -89,7 +90,13 @@ def main_export(
     if dtype not in (None, "fp32", "fp16"):
         raise ExportError(f"dtype is fp32 or fp16, not {dtype!r}")
     exporting.export(
-        str(model_name_or_path), Path(output), task=task, opset=opset, fp16=dtype == "fp16", tolerance=atol
+        str(model_name_or_path),
+        Path(output),
+        task=task,
+        with_past=None if task == "auto" else task.endswith(WITH_PAST),
+        opset=opset,
+        fp16=dtype == "fp16",
+        tolerance=atol,
     )
 
 
@@ -107,7 +114,7 @@ def onnx_export_from_model(
         ExportError: likewise; also for a task, which the model's class says.
     """
     _settled(options, "onnx_export_from_model")
-    past = None if task is None else task.endswith("-with-past") or None
+    past = None if task is None else task.endswith(WITH_PAST)
     export_model(model, output, opset=opset, tolerance=atol, with_past=past)
 
 

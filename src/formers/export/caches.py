@@ -9,6 +9,7 @@ from torch import Tensor
 
 from formers.export.samples import Axes
 from formers.nn.cache import Cache
+from formers.nn.cache.pool import Shared
 from formers.nn.cache.slots import Growing
 
 PAST, PRESENT = "past_key_values", "present"
@@ -76,11 +77,19 @@ def place(cache: Cache | None, layer: int, keys: Tensor, values: Tensor) -> None
 
 
 def put(cache: Cache, present: Iterable[tuple[str, Tensor]]) -> Cache:
-    """Let a cache hold what a graph returned under `present.`; what it did not return stays."""
+    """Let a cache hold what a graph returned under `present.`; what it did not return stays.
+
+    Slots of rows that come and go (`nn/cache/pool.py`) stay too, and get the columns that are new.
+    """
     found = cache_of(dict(present), PRESENT)
     for i, slot in enumerate(found.slots):
-        cache.slot(i)
-        cache.slots[i] = slot
+        kept, made = cache.slot(i), slot.contents()
+        if isinstance(kept, Shared) and made is not None:
+            held = kept.contents()
+            before = 0 if held is None else held[0].shape[2]
+            kept.update(made[0][:, :, before:], made[1][:, :, before:])
+        else:
+            cache.slots[i] = slot
     if found.cross is not None:
         cache.cross = found.cross
     return cache

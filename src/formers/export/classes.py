@@ -64,7 +64,7 @@ class ORTModel:
         if config is None or isinstance(config, str | os.PathLike):
             config, _ = config_of(model_id if config is None else config, **hub)
         kind = cls._model_class(config)
-        names = _names(options)
+        names = _names(options, source)
         if export is None:
             export = not any(source.find(names[name]) for name in FILES)
             if export:
@@ -74,7 +74,7 @@ class ORTModel:
         model = kind.from_pretrained(model_id, config=config, **hub)
         kept = tempfile.TemporaryDirectory(prefix="formers-onnx-")
         export_model(model, kept.name, opset=options.get("opset"), with_past=options.get("use_cache"))
-        found = _loaded(cls, kind, config, Source.of(kept.name), _names({}), options)
+        found = _loaded(cls, kind, config, Source.of(kept.name), {name: name for name in FILES}, options)
         found._temporary = kept  # as long as the model lives
         found.name_or_path = config.name_or_path = str(model_id)
         return found
@@ -115,10 +115,18 @@ class ORTModel:
             push_saved(folder, {})
 
 
-def _names(options: Mapping[str, Any]) -> dict[str, str]:
-    """What the files of graphs are called, where that is not as usual."""
+def _names(options: Mapping[str, Any], source: Source) -> dict[str, str]:
+    """What the files of graphs are called, where that is not as usual.
+
+    A folder with one graph alone, of whatever name (`model_quantized.onnx`), needs nobody to say which.
+    """
     given = [options.get(f"{part}file_name") for part in ("", "encoder_", "decoder_", "decoder_with_past_")]
-    return {usual: str(own or usual) for usual, own in zip(FILES, given, strict=True)}
+    names = {usual: str(own or usual) for usual, own in zip(FILES, given, strict=True)}
+    if source.folder is not None and not any(source.find(name) for name in names.values()):
+        graphs = [name for name in source.listing() if name.endswith(".onnx") and "/" not in name]
+        if len(graphs) == 1 and given[0] is None:
+            names[MODEL] = graphs[0]
+    return names
 
 
 def _loaded(

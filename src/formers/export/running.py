@@ -201,7 +201,7 @@ class OnGraph(nn.Module):
         if ENCODER not in self.sessions:
             return self
         encoder: Any = super().get_encoder()  # type: ignore[misc]  # of the class behind
-        return _Encoder(self.sessions[ENCODER], inspect.signature(encoder.forward))
+        return _Encoder(self.sessions[ENCODER], encoder)
 
     # -- what a model is asked that has no weights ------------------------------------------------------
 
@@ -214,6 +214,13 @@ class OnGraph(nn.Module):
     def dtype(self) -> torch.dtype:
         """Of what the graph returns."""
         return torch.float32
+
+    @property
+    def files(self) -> list[Path]:
+        """What it is computed from: graphs, and weights beside them."""
+        graphs = [session.file for session in self.sessions.values()]
+        beside = [file.with_name(f"{file.name}_data") for file in graphs]
+        return [*graphs, *(file for file in beside if file.is_file())]
 
     @property
     def providers(self) -> list[str]:
@@ -250,19 +257,24 @@ class OnGraph(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """An encoder's graph, called as the model without a head is."""
+    """An encoder's graph, called as the model without a head is; of all else the encoder itself tells."""
 
-    def __init__(self, session: Session, signature: inspect.Signature) -> None:
+    def __init__(self, session: Session, encoder: nn.Module) -> None:
         super().__init__()
-        self.session = session
+        self.session, self._behind = session, (encoder,)  # no child: it has no weights
         self.main_input_name = next(iter(session.inputs))
-        kept = [
-            p for name, p in signature.parameters.items() if name in session.inputs or name == "return_dict"
-        ]
+        named = inspect.signature(encoder.forward).parameters
+        kept = [p for name, p in named.items() if name in session.inputs or name == "return_dict"]
         self.__signature__ = inspect.Signature(kept)
 
-    def forward(self, **given: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        if name == "_behind":  # not there yet
+            raise AttributeError(name)
+        return getattr(self._behind[0], name)
+
+    def forward(self, *args: Any, **given: Any) -> Any:
         """Compute the last states, [B, S, E]."""
+        given |= dict(zip(self.__signature__.parameters, args, strict=False))
         read, arrays = tensors(given, "the encoder")
         found = self.session.run(complete(self.session, read, "the encoder"))
         return answer(found, given.get("return_dict") is False, arrays)

@@ -224,6 +224,9 @@ class Decoder:
 
 def taken_by(module: Any) -> set[str]:
     """What a module's `forward` takes, by name; where that hands all on, what those above it take."""
+    said = vars(module).get("__signature__")  # of one whose `forward` serves modules of any inputs
+    if said is not None:
+        return set(said.parameters)
     found: set[str] = set()
     above = (vars(kind)["forward"] for kind in type(module).__mro__ if "forward" in vars(kind))
     for forward in (module.forward, *above):

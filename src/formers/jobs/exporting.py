@@ -14,6 +14,7 @@ def export(
     output: Path,
     *,
     task: str | None = None,
+    with_past: bool | None = None,
     texts: Iterable[str] | None = None,
     judge: Callable[[Path], None] | None = None,
     **options: Any,
@@ -24,6 +25,7 @@ def export(
         model: folder or Hub id.
         output: the folder.
         task: optimum's name of it, such as "text-generation-with-past"; by default that of the model's class.
+        with_past: see `export_model`; by default as the task's name says.
         texts: what the ranges of activations are taken from, for int8.
         judge: see `export_model`.
         options: those of `export_model`.
@@ -54,4 +56,5 @@ def export(
         ending, past = ending_for(family, task)
     found = class_of(family, ending).from_pretrained(name, config=config)
     calibration = None if texts is None else batches_of(texts, AutoTokenizer.from_pretrained(name))
+    past = past if with_past is None else with_past
     return export_model(found, output, with_past=past, calibration=calibration, judge=judge, **options)

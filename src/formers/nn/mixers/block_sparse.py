@@ -89,7 +89,7 @@ class AttendBlockSparse(Attend):
             real = nn.functional.pad(real, (0, count * s.block - length)).view(-1, count, s.block)
             bias = bias.masked_fill(~real[:, index], hidden)
         bias = bias.expand(-1, heads, -1, -1, -1)
-        return index, bias.reshape(len(bias), -1, 1, bias.shape[3] * s.block)
+        return index, bias.reshape(bias.shape[0], -1, 1, bias.shape[3] * s.block)
 
     def _gathered(self, x: Tensor, index: Tensor, ends: int) -> Tensor:
         """Keys or values [B, H, T, D] as the blocks see them: [B, H * (blocks - 2), seen * block, D]."""
