@@ -67,6 +67,35 @@ CODES: dict[str, dict[str, dict[str, Any]]] = {
 
 # of models that hear or read, and write or speak; what they say is drawn, so they are compared by themselves
 SPOKEN: dict[str, dict[str, Any]] = {
+    "seamless_m4t": {
+        **{"vocab_size": 101, "t2u_vocab_size": 60, "hidden_size": 32, "feature_projection_input_dim": 10},
+        **dict.fromkeys(
+            ("encoder_layers", "decoder_layers", "t2u_decoder_layers", "speech_encoder_layers"), 2
+        ),
+        **{
+            "t2u_encoder_layers": 1,
+            "encoder_ffn_dim": 40,
+            "decoder_ffn_dim": 56,
+            "conv_depthwise_kernel_size": 5,
+        },
+        **dict.fromkeys(
+            ("t2u_encoder_ffn_dim", "t2u_decoder_ffn_dim", "speech_encoder_intermediate_size"), 48
+        ),
+        **dict.fromkeys(("encoder_attention_heads", "speech_encoder_attention_heads"), 4),
+        **dict.fromkeys(("t2u_encoder_attention_heads", "t2u_decoder_attention_heads"), 4),
+        **{
+            "decoder_attention_heads": 2,
+            "adaptor_kernel_size": 4,
+            "adaptor_stride": 4,
+            "initializer_range": 0.2,
+        },
+        **{"upsample_initial_channel": 16, "upsample_rates": [3, 2], "upsample_kernel_sizes": [7, 4]},
+        **{"resblock_kernel_sizes": [3, 5], "resblock_dilation_sizes": [[1, 3], [1, 2]]},
+        **{"unit_hifi_gan_vocab_size": 56, "unit_embed_dim": 12, "lang_embed_dim": 6, "spkr_embed_dim": 4},
+        **{"vocoder_num_langs": 5, "vocoder_num_spkrs": 3, "max_source_positions": 60},
+        **dict.fromkeys(("dropout", "attention_dropout", "adaptor_dropout", "encoder_layerdrop"), 0.0),
+        **dict.fromkeys(("decoder_layerdrop", "speech_encoder_layerdrop", "var_pred_dropout"), 0.0),
+    },
     "speecht5": {
         **{"vocab_size": 62, "hidden_size": 32, "encoder_layers": 2, "decoder_layers": 2, "num_mel_bins": 8},
         **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 4),

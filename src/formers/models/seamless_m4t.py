@@ -10,10 +10,10 @@ from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
 from formers.assemblies.translating import Translating, TranslatingBoth
 from formers.assemblies.unit_voiced import UnitVoiced
+from formers.configs.translating import SeamlessM4TConfig
 from formers.models import bart, wav2vec2_bert, wav2vec2_conformer
 from formers.models.classes import class_of
 from formers.models.registry import register
-from formers.models.seamless_m4t_settings import SeamlessM4TConfig
 from formers.models.speecht5_hifigan import vocoder
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
