@@ -111,11 +111,8 @@ class ImageToTextPipeline(ImagePipeline):
         """Write; the sequences [B, returned, T]."""
         found = self.model.generate(**model_inputs, **params)
         sequences = found if isinstance(found, torch.Tensor) else found.sequences
-        return {
-            "output_ids": sequences.view(
-                len(model_inputs[self.model.main_input_name]), -1, sequences.shape[1]
-            )
-        }
+        pictures = len(next(iter(model_inputs.values())))
+        return {"output_ids": sequences.view(pictures, -1, sequences.shape[1])}
 
     def postprocess(self, model_outputs: Any, **params: Any) -> Any:
         """One record for each text."""
