@@ -181,7 +181,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.processing.keywords": PROCESSING["keywords"],
     "formers.processing.kinds": PROCESSING["kinds"],
     "formers.processing.reading": ("ImageInput", "load_image"),
-    "formers.processing.recipes": (
+    "formers.processing.recipe": (
         *("IMAGENET_DEFAULT_MEAN", "IMAGENET_DEFAULT_STD", "IMAGENET_STANDARD_MEAN", "IMAGENET_STANDARD_STD"),
         *("OPENAI_CLIP_MEAN", "OPENAI_CLIP_STD", "PILImageResampling"),
     ),

@@ -10,7 +10,7 @@ from formers.core.tiles import Size, canvas
 from formers.processing import steps
 from formers.processing.image import BaseImageProcessor, Sizes
 from formers.processing.reading import as_pillow_or_array, channels_last, listed
-from formers.processing.recipes import BICUBIC
+from formers.processing.recipe import BICUBIC
 
 
 class CanvasImageProcessor(BaseImageProcessor):

@@ -12,7 +12,7 @@ from formers.processing import steps, transforms
 from formers.processing.features import BatchFeature
 from formers.processing.keywords import ImagesKwargs
 from formers.processing.reading import as_pillow_or_array, channels_last, is_picture, listed, load_image
-from formers.processing.recipes import BICUBIC, BILINEAR, NEAREST, Recipe
+from formers.processing.recipe import BICUBIC, BILINEAR, NEAREST, Recipe
 from formers.processing.saving import Settings
 from formers.processing.sizes import SizeDict, by_size, fitted, get_size_dict, size_of
 

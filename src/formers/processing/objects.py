@@ -12,7 +12,7 @@ from formers.processing import steps
 from formers.processing.features import BatchFeature
 from formers.processing.image import BaseImageProcessor, Sizes
 from formers.processing.reading import load_image
-from formers.processing.recipes import NEAREST
+from formers.processing.recipe import NEAREST
 
 _NEEDED = ("bbox", "category_id", "area")
 _OF_SEGMENTS = ("id", "category_id", "area", "iscrowd")

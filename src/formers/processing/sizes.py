@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from formers.processing.recipes import Fit
+from formers.processing.recipe import Fit
 
 _FORMS = (
     {"height", "width"},

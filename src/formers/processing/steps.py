@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from formers.core.extras import need
 from formers.processing.reading import BadPicture, pillow
-from formers.processing.recipes import NEAREST
+from formers.processing.recipe import NEAREST
 
 Array = NDArray[Any]
 _PAPER = 200  # grey of a page from which on it is empty

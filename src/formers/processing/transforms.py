@@ -21,7 +21,7 @@ from formers.processing.kinds import (
     to_numpy_array,
 )
 from formers.processing.reading import pillow
-from formers.processing.recipes import BILINEAR
+from formers.processing.recipe import BILINEAR
 from formers.processing.sizes import SizeDict, by_size
 
 Array = NDArray[Any]

@@ -5,6 +5,7 @@ Plain data, so that names cost no import.
 
 from __future__ import annotations
 
+from formers.tasks.heard import HEARD
 from formers.tasks.record import Task
 from formers.tasks.sensed import SENSED
 
@@ -164,4 +165,4 @@ _TEXTS: tuple[Task, ...] = (
     ),
 )
 
-TASKS: dict[str, Task] = {task.key: task for task in (*_TEXTS, *SENSED)}
+TASKS: dict[str, Task] = {task.key: task for task in (*_TEXTS, *SENSED, *HEARD)}

@@ -1,33 +1,10 @@
-"""The tasks that read or make pictures, films and sounds: one record each."""
+"""The tasks that read or make pictures and films: one record each."""
 
 from __future__ import annotations
 
 from formers.tasks.record import Task
 
 SENSED: tuple[Task, ...] = (
-    Task(
-        "audio_classification",
-        ("audio_classification", "AudioClassification"),
-        "AutoModelForAudioClassification",
-        "Label a whole sound.",
-        "audio-classification",
-        labelled=True,
-    ),
-    Task(
-        "audio_frame_classification",
-        ("frames", "FrameClassification"),
-        "AutoModelForAudioFrameClassification",
-        "Label every moment of a sound.",
-        "audio-frame-classification",
-        labelled=True,
-    ),
-    Task(
-        "audio_xvector",
-        ("voices", "VoiceVectors"),
-        "AutoModelForAudioXVector",
-        "Turn a voice into a vector.",
-        "audio-xvector",
-    ),
     Task(
         "backbone",
         ("backbone", "Backbone"),
@@ -41,21 +18,6 @@ SENSED: tuple[Task, ...] = (
         "Predict the next word about an image.",
         "image-to-text",
         shifts=True,
-    ),
-    Task("clustered_rows", ("replaced_rows", "ClusteredRows"), "", "Tell sounds and speakers."),
-    Task(
-        "ctc",
-        ("frames", "CTC"),
-        "AutoModelForCTC",
-        "Spell what is said, moment by moment.",
-        "automatic-speech-recognition",
-    ),
-    Task(
-        "spelled_rows",
-        ("frames", "SpelledRows"),
-        "",
-        "Spell what is said, moment by moment.",
-        "automatic-speech-recognition",
     ),
     Task(
         "depth_estimation",
@@ -101,14 +63,6 @@ SENSED: tuple[Task, ...] = (
         "AutoModelForImageTextToText",
         "Answer in text to texts and images.",
         "image-text-to-text",
-        shifts=True,
-    ),
-    Task(
-        "audio_text_to_text",
-        ("language_model", "CausalLM"),
-        "",
-        "Answer in text to texts and sounds.",
-        "audio-text-to-text",
         shifts=True,
     ),
     Task(
@@ -291,7 +245,6 @@ SENSED: tuple[Task, ...] = (
         "image-segmentation",
     ),
     Task("projection", ("projection", "Projection"), "", "Place texts and images in one space."),
-    Task("replaced_rows", ("replaced_rows", "ReplacedRows"), "", "Turn sounds into states and codes."),
     Task(
         "semantic_segmentation",
         ("dense", "SemanticSegmentation"),
@@ -301,108 +254,12 @@ SENSED: tuple[Task, ...] = (
         labelled=True,
     ),
     Task(
-        "speech_seq2seq",
-        ("seq2seq", "ConditionalGeneration"),
-        "AutoModelForSpeechSeq2Seq",
-        "Turn speech into text.",
-        "automatic-speech-recognition",
-    ),
-    Task(
-        "speech_translation",
-        ("translation", "Translation"),
-        "",
-        "Turn speech into text of any language.",
-        "automatic-speech-recognition",
-    ),
-    Task(
-        "text_to_speech_translation",
-        ("voiced_translation", "VoicedTranslation"),
-        "",
-        "Say a text in another language.",
-        "text-to-speech",
-    ),
-    Task(
-        "speech_to_speech_translation",
-        ("voiced_translation", "VoicedTranslation"),
-        "",
-        "Say in another language what is heard.",
-        "audio-to-audio",
-    ),
-    Task(
-        "either_translation",
-        ("voiced_translation", "EitherTranslation"),
-        "",
-        "Translate texts and speech into texts and speech.",
-    ),
-    Task("units_of_states", ("voiced_translation", "Units"), "", "Write units of speech of a text's states."),
-    Task(
-        "text_translation",
-        ("translation", "Translation"),
-        "",
-        "Turn a text into one of another language.",
-        "translation",
-    ),
-    Task(
-        "spectrogram_classification",
-        ("sequence_classification", "SequenceClassification"),
-        "",
-        "Label a whole sound.",
-        "audio-classification",
-        labelled=True,
-    ),
-    Task(
         "taught_image_classification",
         ("image_classification", "TaughtImageClassification"),
         "",
         "Label a whole image, as another model would.",
         "image-classification",
         labelled=True,
-    ),
-    Task(
-        "sound_to_spectrogram",
-        ("spectrograms", "SoundSpectra"),
-        "",
-        "Turn speech into speech of another voice.",
-        "audio-to-audio",
-    ),
-    Task(
-        "text_to_spectrogram",
-        ("spectrograms", "Spectra"),
-        "AutoModelForTextToSpectrogram",
-        "Make spectra of speech of a text.",
-        "text-to-speech",
-    ),
-    Task(
-        "vocoder",
-        ("whole", "WholeTask"),
-        "",
-        "Make sounds of spectra.",
-        None,
-    ),
-    Task("meaning_of_texts", ("spoken_codes", "Meaning"), "", "Say what a text means, in tokens of speech."),
-    Task("code_lm", ("code_lm", "CodeLM"), "", "Predict the next codes of a sound.", "text-to-audio"),
-    Task(
-        "codes_of_texts",
-        ("composing", "Composer"),
-        "",
-        "Make music, or other sounds, of a text.",
-        "text-to-audio",
-    ),
-    Task("coarse_codes", ("spoken_codes", "Coarse"), "", "Make coarse codes of what is to be said."),
-    Task("fine_codes", ("spoken_codes", "Fine"), "", "Make fine codes of sounds, given the coarse ones."),
-    Task(
-        "staged_speech",
-        ("staged_speech", "StagedSpeech"),
-        "",
-        "Make sounds of a text, stage by stage.",
-        "text-to-speech",
-    ),
-    Task(
-        "text_to_waveform",
-        ("whole", "WholeTask"),
-        "AutoModelForTextToWaveform",
-        "Make sounds of a text: speech, or music.",
-        "text-to-speech",
     ),
     Task(
         "video_classification",
@@ -426,13 +283,6 @@ SENSED: tuple[Task, ...] = (
         "AutoModelForZeroShotObjectDetection",
         "Find what texts ask for in images.",
         "zero-shot-object-detection",
-    ),
-    Task(
-        "transcription",
-        ("transcription", "Transcription"),
-        "",
-        "Turn speech of any length into text with times.",
-        "automatic-speech-recognition",
     ),
     Task(
         "visual_question_answering",
