@@ -298,6 +298,13 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_does_otherwise_in_longer_rows_is_refused(tmp_path: Path) -> None:
+    model = made("BigBirdModel", **_SIZES, block_size=4, num_random_blocks=1, pad_token_id=0)
+    with pytest.raises(ExportError, match="load the model with attention_type='original_full'"):
+        export_model(model, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_graph_cannot_give_is_refused(classifier: tuple[Path, Path]) -> None:
     exported = formers.export.ORTModelForSequenceClassification.from_pretrained(classifier[1])
     given = texts(2, 5)

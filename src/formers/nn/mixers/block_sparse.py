@@ -36,6 +36,11 @@ class AttendBlockSparse(Attend):
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
     ) -> Tensor:
         s, pass_, length = self.spec, flow.pass_, q.shape[2]
+        if torch.compiler.is_exporting():  # a graph would do in all rows what it did in those of the example
+            raise NotImplementedError(
+                f"rows of more than {s.least} tokens attend by blocks, shorter ones to all, and a graph does one "
+                "of both: load the model with attention_type='original_full', which attends to all"
+            )
         if length <= s.least:
             notice(
                 f"rows of at most {s.least} tokens are too short for blocks of {s.block}: there every token "
