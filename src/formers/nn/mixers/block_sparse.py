@@ -38,8 +38,8 @@ class AttendBlockSparse(Attend):
         s, pass_, length = self.spec, flow.pass_, q.shape[2]
         if torch.compiler.is_exporting():  # a graph would do in all rows what it did in those of the example
             raise NotImplementedError(
-                f"rows of more than {s.least} tokens attend by blocks, shorter ones to all, and a graph does one "
-                "of both: load the model with attention_type='original_full', which attends to all"
+                f"rows of more than {s.least} tokens attend by blocks, shorter ones to all, and a graph does "
+                "one of both: load the model with attention_type='original_full', which attends to all"
             )
         if length <= s.least:
             notice(
