@@ -135,3 +135,10 @@ def test_what_is_missing_is_said_in_the_ecosystem_s_words() -> None:
         "trackio",
     }
     assert np.all([name in formers.default_logdir() for name in ("runs", "_")])
+
+
+@pytest.mark.parametrize("name", ["BertModel", "BertForSequenceClassification", "T5ForConditionalGeneration"])
+def test_a_family_s_classes_are_of_its_base(name: str) -> None:
+    base = f"{'T5' if name.startswith('T5') else 'Bert'}PreTrainedModel"
+    assert issubclass(getattr(formers, name), getattr(formers, base))
+    assert not issubclass(getattr(formers, name), formers.GPT2PreTrainedModel)

@@ -64,10 +64,10 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
     name, shared = family.class_name(ending), _shared(family)
     if ending == "PreTrainedModel":
         return type(name, (PreTrainedModel,), {**shared, "__doc__": f"Base of {family.name} models."})
-    head = family.heads.get(ending)
+    head, shared_base = family.heads.get(ending), class_of(family, "PreTrainedModel")
     if ending == "Model" and head is None and family.bare:
         own = {**shared, "_assembly": family.assembly, "__doc__": f"{family.name} without a head."}
-        return type(name, (BaseModel,), {**own, **family.assembly.offers})
+        return type(name, (BaseModel, shared_base), {**own, **family.assembly.offers})
     if head is None:
         known = [family.class_name(known) for known in endings(family)]
         raise AttributeError(
@@ -96,7 +96,7 @@ def class_of(family_key: Any, ending: str) -> type[PreTrainedModel]:
         own["_base_class"] = (
             class_of(family, "Model") if head.over == "whole" else _base_of_half(family, head)
         )
-    return type(name, (base,), own)
+    return type(name, (base, shared_base), own)
 
 
 def _base_of_half(family: Family, head: Head) -> Any:
