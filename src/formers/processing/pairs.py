@@ -225,7 +225,7 @@ PAIRS: dict[str, Pair] = {
     "AyaVision": Pair(
         "GotOcr2",
         ("aya_vision",),
-        {"padding": True},
+        {"padding_side": "left", "padding": True},
         {"crop_to_patches": True},
         unread=_TYPES,
         shows=Shows(
@@ -379,7 +379,13 @@ PAIRS: dict[str, Pair] = {
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),
-    "Parakeet": Pair("", ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt"), sounds=True, spells=True),
+    "Parakeet": Pair(
+        "",
+        ("parakeet_ctc", "parakeet_rnnt", "parakeet_tdt"),
+        {"padding": True, "padding_side": "right", "add_special_tokens": False, **_TENSORS},
+        sounds=True,
+        spells=True,
+    ),
     "Qwen2Audio": Pair(
         "",
         ("qwen2_audio",),
@@ -397,7 +403,7 @@ PAIRS: dict[str, Pair] = {
     "Pix2Struct": Pair(
         "Pix2Struct",
         ("pix2struct",),
-        {"return_token_type_ids": False},
+        {"add_special_tokens": True, "return_token_type_ids": False},
         {"max_patches": 2048},
         headed=True,
     ),

@@ -12,7 +12,6 @@ from formers.processing.speech import SpeechProcessor
 from formers.tokenization.options import CALL_KEYWORDS
 
 _KINDS = (None, "ctc", "rnnt", "tdt")
-_SAID = {"padding": True, "padding_side": "right", "add_special_tokens": False}
 
 
 class TranscriptProcessor(SpeechProcessor):
@@ -79,7 +78,8 @@ class TranscriptProcessor(SpeechProcessor):
         heard = {n: one for n, one in options.items() if n in known or n not in CALL_KEYWORDS or text is None}
         found: BatchFeature = self.feature_extractor(audio, sampling_rate=sampling_rate, **heard)
         if text is not None:
-            said = {**_SAID, **{name: one for name, one in options.items() if name in CALL_KEYWORDS}}
+            usual = {} if self.pair is None else self.pair.text
+            said = {**usual, **{name: one for name, one in options.items() if name in CALL_KEYWORDS}}
             texts = [text] if isinstance(text, str) else list(text)
             found["labels"] = self.tokenizer(texts, **said)["input_ids"]
             begun = [self.blank_token + one for one in texts]
