@@ -1062,7 +1062,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return {"hidden_states": images(config)["pixel_values"]}
     if "output_attention_mask" in names or type(model).__name__ == "ParakeetForCTC":
         return speech_shapes.frames(getattr(config, "encoder_config", config))
-    if hasattr(config, "encoder_layerdrop") and "decoder_input_ids" not in names:
+    heard = "input_features" in names and "decoder_input_ids" not in names
+    if heard and hasattr(config, "encoder_layerdrop"):
         return {"input_features": joined_shapes.frames(config)}
     if "grid_thw" in names:
         return vision_talk_shapes.patches(config)
