@@ -75,7 +75,7 @@ def export_one(model_type: str) -> tuple[str, str, str]:
         for graph in graphs(model, given if config.is_encoder_decoder or not writes else None):
             with tempfile.TemporaryDirectory() as folder:
                 largest = max(largest, check(graph, write(graph, Path(folder))))
-    except Exception as error:
+    except Exception as error:  # a row of the table says what went wrong, of whatever kind
         return head, "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:230]}"
     return head, "agrees", f"{largest:.1e}"
 
@@ -102,7 +102,7 @@ def minilm() -> None:
         kinds: dict[str, Any] = {"torch float32": model, "torch int8, our own": quantized}
         for name, options in (("ONNX Runtime float32", {}), ("ONNX Runtime int8", {"int8": True})):
             to = Path(folder) / name.replace(" ", "-")
-            export_model(model, to, **options)  # type: ignore[arg-type]
+            export_model(model, to, **options)  # type: ignore[arg-type]  # keywords by name
             kinds[name] = ORTModelForFeatureExtraction.from_pretrained(to)
         with torch.no_grad():
             wanted = _pooled(model(**given)[0], given["attention_mask"])

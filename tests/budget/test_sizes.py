@@ -13,7 +13,7 @@ from budget.source import PACKAGE, ROOT, Source, imports, sources
 FILE_CODE_LINES = 500  # docstrings and comments are not counted: prose is no reason to cut a file
 FUNCTION_LINES = 60
 FAMILY_CODE_LINES = 150
-PIPELINE_CODE_LINES = 1_490  # texts, pictures and sounds
+PIPELINE_CODE_LINES = 1_480  # texts, pictures and sounds
 TWO_STACK_FAMILY_CODE_LINES = 250  # encoder-decoders and multimodal families wire two stacks
 
 DETECTOR_CODE_LINES = 300  # a backbone, an encoder, queries, and what stands beside

@@ -383,6 +383,6 @@ def propagate(
     if show_progress_bar:
         from huggingface_hub.utils.tqdm import tqdm
 
-        shown = tqdm(shown, desc="frames")  # type: ignore[no-untyped-call]
+        shown = tqdm(shown, desc="frames")  # type: ignore[no-untyped-call]  # tqdm has no types
     for frame in shown:
         yield model(inference_session=session, frame_idx=frame, reverse=reverse)

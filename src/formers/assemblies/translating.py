@@ -1,4 +1,7 @@
-"""Encoders of texts and of speech before one decoder of texts: SeamlessM4T."""
+"""Encoders of texts and of speech before one decoder of texts.
+
+Seamless Communication 2023, arXiv:2308.11596, section 4.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def get_task(model: str, token: str | bool | None = None, **deprecated_kwargs: A
         raise RuntimeError("the task of a model cannot be asked for offline: pipeline(task, model=...)")
     try:
         found = HfApi().model_info(model, token=token).pipeline_tag
-    except Exception as error:
+    except Exception as error:  # the network, the Hub or its answer: the ecosystem raises this for all
         raise RuntimeError(f"the task of {model!r} cannot be asked for: {error}") from error
     if not found:
         raise RuntimeError(f"{model!r} does not say which task it is for: pipeline(task, model={model!r})")

@@ -105,7 +105,7 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
                 dynamo=True,
                 verbose=False,
             )
-        except Exception as error:
+        except Exception as error:  # torch's exporter raises whatever a pass raises, and kinds of its own
             raise ExportError(f"{graph.file} cannot be recorded: {_first_line(error)}") from error
     assert program is not None
     _name_axes(graph, program.model.graph)

@@ -80,8 +80,7 @@ class Search:
         trainer.add_callback(report)
         try:
             trainer.train(trial=trial)
-        except Exception:
-            # a trial that breaks off ends its run at the trackers, or the next would go on with it
+        except Exception:  # it ends its run at the trackers, or the next trial would go on with it
             handler.on_train_end(trainer.args, trainer.state, trainer.control)
             raise
         finally:

@@ -121,7 +121,7 @@ class Answerer:
             return []
         try:
             return list(self.pipe(items))
-        except Exception as error:
+        except Exception as error:  # a row that cannot be answered says why, and stops no other
             if len(items) == 1:
                 if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                     raise

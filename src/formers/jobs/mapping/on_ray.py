@@ -68,7 +68,7 @@ class Worker:
         try:
             self._folder.begin(block, _DEATHS)
             receipt = self._answerer.answer(block, files)
-        except Exception as error:
+        except Exception as error:  # told to the driver, which raises it there
             kind = next((name for name, one in _KINDS.items() if isinstance(error, one)), "")
             return [kind, str(error) if kind else f"{type(error).__name__}: {error}"]
         finally:

@@ -168,7 +168,7 @@ class MemoryEncoder(NetNode):
         fill(self, s.encoder)
         place(self, "places", s.names["places"], SinePlaces(s.kept))
 
-    def forward(self, vision_features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, vision_features: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # both by name
         """A frame's map [B, E, H, W] and shares [B, 1, h, w] -> [B, C, H, W], and the places of that."""
         found: Tensor = super().forward(masks, vision_features)
         return found, leaf(self, "places")(found.shape, found.device, found.dtype)

@@ -25,6 +25,7 @@ from formers.nn.spec.conformer import Distant, GatedConvolution
 from formers.nn.spec.deformable import Deformable
 from formers.nn.spec.divided import Divided, Films
 from formers.nn.spec.foresight import Foreseen, Foresight
+from formers.nn.spec.heard import Bands, Frames, Samples, Spans, Strided, Thinned, Waves
 from formers.nn.spec.integers import Arithmetic, IntegerAttention, IntegerFeedForward, IntegerTokens
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
 from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer, TopTwo
@@ -67,14 +68,12 @@ from formers.nn.spec.staged import MixedFeedForward, Reduced, Stages
 from formers.nn.spec.stems import (
     AskedPatches,
     BackedPatches,
-    Bands,
     Characters,
     Clips,
     ComputedPositions,
     Conditioned,
     Entities,
     FlatPatches,
-    Frames,
     GivenPatches,
     Grounded,
     InstructedQueries,
@@ -88,18 +87,13 @@ from formers.nn.spec.stems import (
     Preceded,
     Queries,
     Regions,
-    Samples,
     SharedPatches,
     ShownTokens,
     SomePatches,
-    Spans,
     Spectrograms,
     Stem,
-    Strided,
-    Thinned,
     Tokens,
     Vectors,
-    Waves,
     pair,
 )
 from formers.nn.spec.values import (

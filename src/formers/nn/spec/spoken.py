@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from formers.nn.spec.heard import Waves
 from formers.nn.spec.stack import NearPositions
-from formers.nn.spec.stems import Tokens, Vectors, Waves
+from formers.nn.spec.stems import Tokens, Vectors
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def picture(data: bytes, place: str, most: int) -> Any:
         return load_image(found, name=place)
     except BadPicture as error:
         raise Refusal(422, str(error)) from None
-    except Exception as error:
+    except Exception as error:  # likewise
         raise Refusal(422, f"{place} cannot be read: {type(error).__name__}") from None
 
 
@@ -102,7 +102,7 @@ def sound(data: bytes, place: str, rate: int, most: float) -> Wave:
                 raise Refusal(422, str(error)) from None
         except Refusal:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever a decoder raises of such bytes
             raise Refusal(422, f"{place} cannot be read: {type(error).__name__}") from None
     raise Refusal(503, "sounds are not read here: soundfile or av is needed, pip install 'formers[audio]'")
 
