@@ -142,7 +142,7 @@ def names_of(base: str) -> dict[str, str]:
     return {argument: name for argument, name in known.items() if name and argument not in general}
 
 
-SOUNDS = {"SeamlessM4T", "Whisper"}  # the first reads tokenizer.json alone
+SOUNDS = {"Whisper"}
 TEXT_CLASSES = sorted({MODEL_TYPES[kind] for kind in FAMILIES if kind in MODEL_TYPES} - SOUNDS)
 
 

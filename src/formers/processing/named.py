@@ -21,7 +21,7 @@ from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
 from formers.processing.retrieving import PromptRetrievingProcessor, RetrievingProcessor
 from formers.processing.showing import ShowingProcessor
-from formers.processing.speech import SpeechProcessor, TargetProcessor, UnpaddingProcessor
+from formers.processing.speech import EitherProcessor, SpeechProcessor, TargetProcessor, UnpaddingProcessor
 from formers.processing.task_prompts import TaskPromptProcessor
 from formers.processing.tasking import TaskedProcessor
 from formers.processing.transcripts import TranscriptProcessor
@@ -35,6 +35,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = TargetProcessor if pair.targets else VoiceProcessor if pair.voices else base
     base = TranscriptProcessor if pair.spells else base
     base = UnpaddingProcessor if pair.unpads else base
+    base = EitherProcessor if pair.either else base
     if pair.shows is not None:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor

@@ -104,6 +104,7 @@ class Pair:
         compares: texts beside sounds are no transcripts: they are compared, and their ids stay what they are.
         spells: models write pieces of words, moment by moment, or behind a blank token.
         targets: both sounds and texts may be read, and both may be what is to be said or written.
+        either: texts or sounds are read, texts first; what is to be written is a `text_target`.
         unpads: `batch_decode` takes sounds too, from which it cuts padding.
         voices: texts alone, with voices that the model goes on in.
         pointed: no texts are read, but what is pointed at.
@@ -135,6 +136,7 @@ class Pair:
     spells: bool = False
     targets: bool = False
     voices: bool = False
+    either: bool = False
     unpads: bool = False
     pointed: bool = False
     nested: bool = False
@@ -436,7 +438,7 @@ PAIRS: dict[str, Pair] = {
     "Siglip": Pair("Siglip", ("siglip",)),
     "Siglip2": Pair("Siglip2", ("siglip2",), {**_SIXTY_FOUR, "truncation": True}, _PATCHES),
     "Musicgen": Pair("", ("musicgen",), sounds=True, compares=True, unpads=True),
-    "SeamlessM4T": Pair("", ("seamless_m4t",), sounds=True),
+    "SeamlessM4T": Pair("", ("seamless_m4t", "seamless_m4t_v2"), sounds=True, either=True),
     "SmolVLM": Pair(
         "SmolVLM",
         ("smolvlm",),

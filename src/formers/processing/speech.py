@@ -17,6 +17,7 @@ from formers.tokenization.options import CALL_KEYWORDS
 
 _BOTH = ("padding", "max_length", "truncation", "pad_to_multiple_of", "return_tensors")
 _LENGTHS = _BOTH[:-1]
+_ALIKE = ("padding", "return_tensors")
 
 
 class SpeechProcessor(ProcessorMixin):
@@ -149,6 +150,48 @@ class UnpaddingProcessor(SpeechProcessor):
             )
         kept = np.pad(mask, ((0, 0), (0, made.shape[-1] - mask.shape[1])), constant_values=1)
         return [one[:, real != 0] for one, real in zip(made, kept, strict=True)]
+
+
+class EitherProcessor(SpeechProcessor):
+    """Texts or sounds to the inputs of a model, and texts to what it is to write."""
+
+    def __call__(  # type: ignore[override]  # texts come first
+        self, text: Any = None, audio: Any = None, sampling_rate: int | None = None, **options: Any
+    ) -> BatchFeature:
+        """Prepare texts or sounds.
+
+        Args:
+            text: as the tokenizer takes it.
+            audio: as the feature extractor takes it; `audios` is the same.
+            sampling_rate: of arrays, in Hz.
+            **options: keywords of the part that reads; `text_target` goes to the tokenizer, and the
+                languages `src_lang` and `tgt_lang`, which stay in use.
+
+        Returns:
+            What that part gives, with the ids of targets as `labels`.
+
+        Raises:
+            TypeError: for a keyword that the part does not take.
+            ValueError: for texts and sounds in one call, or neither; for a language that there is not.
+        """
+        audio = options.pop("audios", None) if audio is None else audio
+        if text is not None and audio is not None:
+            raise ValueError(
+                "text= and audio= are both read, and a call reads one of them; a transcript or translation "
+                "that is to be written is text_target="
+            )
+        told = {name: options.pop(name) for name in ("src_lang", "tgt_lang") if name in options}
+        if audio is None:
+            return self.tokenizer(text, **told, **options)  # type: ignore[no-any-return]  # an encoding
+        said = options.pop("text_target", None)
+        for name, code in told.items():
+            if code is not None:
+                setattr(self.tokenizer, name, code)
+        found: BatchFeature = self.feature_extractor(audio, sampling_rate=sampling_rate, **options)
+        if said is not None:
+            alike = {"padding": True, **{n: one for n, one in options.items() if n in _ALIKE}}
+            found["labels"] = self.tokenizer(text_target=said, **alike)["input_ids"]
+        return found
 
 
 class TargetProcessor(SpeechProcessor):

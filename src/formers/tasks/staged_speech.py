@@ -19,6 +19,8 @@ _STAGES = ("semantic", "coarse", "fine")
 class StagedSpeech(GenerationMixin, WholeTask):
     """A text to what it means, to coarse codes, to fine codes, to a sound."""
 
+    settings_of_parts = True  # each stage has its own
+
     @classmethod
     def can_generate(cls) -> bool:
         """Stage by stage."""

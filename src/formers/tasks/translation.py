@@ -63,7 +63,7 @@ class Translation(ConditionalGeneration):
         Args:
             inputs: [B, T], int64, texts; or frames of speech [B, T, bands]. By name too.
             tgt_lang: the language to write in, `fra`; the decoder then begins with its token. Without one
-                `decoder_input_ids` say how it begins.
+                `decoder_input_ids` or `forced_bos_token_id` say how it begins.
             generation_config: see `GenerationMixin.generate`, as all that follows.
             logits_processor: likewise.
             stopping_criteria: likewise.
@@ -82,7 +82,7 @@ class Translation(ConditionalGeneration):
         kwargs["prefix_allowed_tokens_fn"] = prefix_allowed_tokens_fn
         if tgt_lang is not None:
             kwargs["decoder_input_ids"] = self._begun(inputs, tgt_lang, kwargs)
-        elif kwargs.get("decoder_input_ids") is None:
+        elif kwargs.get("decoder_input_ids") is None and kwargs.get("forced_bos_token_id") is None:
             notice(
                 "nothing says which language to write in, so the model guesses: pass tgt_lang='fra'",
                 key="translation without a language",

@@ -60,6 +60,8 @@ class Units(ConditionalGeneration):
 class VoicedTranslation(Translation):
     """The same head, with a model of units and a vocoder beside it."""
 
+    settings_of_parts = True  # text and units are written by their own
+
     def _place_head(self, spec: Any, config: Any) -> None:
         super()._place_head(spec, config)
         place(self, "units", "t2u_model", spec.units(config))

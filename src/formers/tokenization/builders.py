@@ -388,6 +388,20 @@ def segmenter(file: Path, vocabulary: Tokenizer, unknown: str, last: str) -> Seg
 
 def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
     """SentencePiece BPE with fairseq's ids, and tokens of languages behind the file's."""
+    front = [every[name] for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
+    return _merged(given, every, where, front, [*every["codes"], every["mask_token"]])
+
+
+def seamless(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
+    """Likewise behind padding; settings say which tokens of languages there are, as SeamlessM4T has them."""
+    front = [every[name] for name in ("pad_token", "unk_token", "bos_token", "eos_token")]
+    return _merged(given, every, where, front, [])
+
+
+def _merged(
+    given: dict[str, Any], every: Settings, where: str, front: list[str], back: list[str]
+) -> Tokenizer:
+    """SentencePiece BPE with tokens in front, in the place of the file's first three, and behind."""
     from tokenizers import Tokenizer, models
 
     model = model_of(given, where)
@@ -396,9 +410,7 @@ def nllb(given: dict[str, Any], every: Settings, where: str) -> Tokenizer:
         _, merges = _byte_pairs({**given, "vocab": vocab}, where)
     else:
         if not model.bpe:
-            raise ValueError(f"{where}: {given['vocab_file']} is no BPE model, which NLLB has")
-        front = [every[name] for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
-        back = [*every["codes"], every["mask_token"]]
+            raise ValueError(f"{where}: {given['vocab_file']} is no BPE model, which this class reads")
         texts = [*front, *(piece.text for piece in model.pieces[3:]), *back]
         vocab, merges = {text: index for index, text in enumerate(texts)}, model.merges()
     backend = Tokenizer(models.BPE(vocab, merges, unk_token=every["unk_token"], fuse_unk=True))
@@ -589,6 +601,7 @@ BUILDERS: dict[str, Callable[[dict[str, Any], Settings, str], Tokenizer]] = {
     "heard": heard,
     "words": words,
     "nllb": nllb,
+    "seamless": seamless,
     "t5": pieces.t5,
     "utf8": utf8,
     "code_points": code_points,

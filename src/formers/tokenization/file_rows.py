@@ -86,10 +86,6 @@ FILE_ROWS: dict[str, tuple[Any, ...]] = {
     "Reformer": (named("", "</s>", "<unk>"), ("reformer",)),
     "RemBert": (SENTENCES, ("rembert",)),
     "RoFormer": (named("", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"), ("roformer",)),
-    "SeamlessM4T": (
-        named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
-        ("seamless_m4t", "seamless_m4t_v2"),
-    ),
     "Siglip2": (
         named("<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>"),
         ("siglip2",),

@@ -16,14 +16,15 @@ from formers.tokenization.speech import SpeechMethods
 from formers.tokenization.spelling import SpellingMethods
 from formers.tokenization.spoken_numbers import SpokenPieceMethods
 from formers.tokenization.tables import TableMethods
-from formers.tokenization.translating import TranslatorMethods
+from formers.tokenization.translating import ToldTranslatorMethods, TranslatorMethods
 from formers.tokenization.written_tables import WrittenTableMethods
 
 
 def methods_of(row: Recipe) -> tuple[type, ...]:
     """The classes whose methods a row's class has in front of the usual ones."""
     every = {
-        TranslatorMethods: row.languages is not None,
+        ToldTranslatorMethods: row.languages is not None and row.languages.told,
+        TranslatorMethods: row.languages is not None and not row.languages.told,
         OneFileMethods: row.kind == "bare_pieces",
         SpokenPieceMethods: row.kind == "spoken_pieces",
         TwoFilesMethods: "target_spm" in row.files,

@@ -107,6 +107,10 @@ class Languages:
         token: how a code that is no token by itself is written as one.
         first: it stands before a text, and not behind its end token.
         turned: a setting puts it behind all the same (`legacy_behaviour`).
+        found: what their tokens look like, where a checkpoint says which there are; "" where `codes` do.
+        target: the language of targets where nobody says it; "" for that of texts.
+        told: a call may say the languages, which stay; and a target has the end token before its language
+            too, with which decoders begin.
     """
 
     codes: dict[str, tuple[str, ...]]
@@ -114,6 +118,9 @@ class Languages:
     token: str = "{}"
     first: bool = False
     turned: str = ""
+    found: str = ""
+    target: str = ""
+    told: bool = False
 
     def chosen(self, which: object) -> str:
         """The key of a list of codes; the first where nobody says.
@@ -142,6 +149,7 @@ M2M_100 = Languages(
     token="__{}__",
     first=True,
 )
+SEAMLESS = Languages({"": ()}, {"": "__eng__"}, first=True, found=r"__\w+__", target="__fra__", told=True)
 PLBART = Languages(
     {
         "base": ("__java__", "__python__", "__en_XX__"),

@@ -18,7 +18,7 @@ from formers.tokenization.file_rows import (
     TYPES_LAST,
     named,
 )
-from formers.tokenization.languages import CTRL_CODES, M2M_100, MBART, MBART_50, NLLB, PLBART
+from formers.tokenization.languages import CTRL_CODES, M2M_100, MBART, MBART_50, NLLB, PLBART, SEAMLESS
 from formers.tokenization.recipe import Recipe
 from formers.tokenization.sound_rows import SOUND_ROWS
 
@@ -359,6 +359,14 @@ RECIPES: dict[str, Recipe] = {
         languages=NLLB,
         options={"src_lang": None, "tgt_lang": None, "legacy_behaviour": False},
         model_types=("nllb", "nllb-moe"),
+    ),
+    "SeamlessM4T": Recipe(
+        kind="seamless",
+        files={"vocab_file": ("sentencepiece.bpe.model",)},
+        special=named("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>"),
+        options={"src_lang": None, "tgt_lang": None},
+        languages=SEAMLESS,
+        model_types=("seamless_m4t", "seamless_m4t_v2"),
     ),
     "M2M100": Recipe(
         kind="m2m",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -35,17 +36,24 @@ class TranslatorMethods:
         """Take over the languages of the settings, and count their tokens among the special ones."""
         languages, settings, id_of = self._languages(), self.init_kwargs, self._vocabulary.id_of
         which = languages.chosen(settings.get("language_codes"))
-        spelt = zip(languages.codes[which], languages.tokens(which), strict=True)
+        if languages.found:
+            added = self._vocabulary.backend.get_added_tokens_decoder().values()
+            tokens = [one.content for one in added if re.fullmatch(languages.found, one.content)]
+            spelt = zip(tokens, tokens, strict=True)
+        else:
+            spelt = zip(languages.codes[which], languages.tokens(which), strict=True)
         self.lang_code_to_id = {code: i for code, token in spelt if (i := id_of(token)) is not None}
         self.id_to_lang_code = {index: code for code, index in self.lang_code_to_id.items()}
         known = set(map(str, self._special.additional))
-        tokens = map(self.get_lang_token, self.lang_code_to_id)
-        self._special.additional += [token for token in tokens if token not in known]
+        marks = map(self.get_lang_token, self.lang_code_to_id)
+        self._special.additional += [token for token in marks if token not in known]
         usual = languages.usual[which]
         self._src_lang = self._code(settings.get("src_lang"))
         if self._src_lang is None and usual in self.lang_code_to_id:
             self._src_lang = usual
         self.tgt_lang = self._code(settings.get("tgt_lang"))
+        if self.tgt_lang is None and languages.target in self.lang_code_to_id:
+            self.tgt_lang = languages.target
         self._mark(self._src_lang)
 
     def _languages(self) -> Languages:
@@ -90,13 +98,14 @@ class TranslatorMethods:
 
     def set_tgt_lang_special_tokens(self, lang: str | None) -> None:
         """Mark what is encoded from here on as targets of that language."""
-        self._mark(self._code(lang))
+        self._mark(self._code(lang), target=True)
 
-    def _mark(self, code: str | None) -> None:
+    def _mark(self, code: str | None, target: bool = False) -> None:
         languages, end = self._languages(), str(self.eos_token)
         first = languages.first and not (languages.turned and self.init_kwargs.get(languages.turned))
         mark = [] if code is None else [self.get_lang_token(code)]
         before, behind = (mark, [end]) if first else ([], [end, *mark])
+        before = [end, *before] if target and languages.told else before
         backend = self._vocabulary.backend
         self.prefix_tokens, self.suffix_tokens = (
             [components.id_of(backend, token) for token in tokens] for tokens in (before, behind)
@@ -148,3 +157,57 @@ class TranslatorMethods:
         inputs: BatchEncoding = self(raw_inputs, add_special_tokens=True, **options)
         inputs["forced_bos_token_id"] = self.get_lang_id(tgt_lang)
         return inputs
+
+
+class ToldTranslatorMethods(TranslatorMethods):
+    """Likewise, where a call may say the languages: they are in use from then on."""
+
+    _tgt_lang: str | None = None
+
+    @property  # type: ignore[override]  # what is set is read as its token
+    def tgt_lang(self) -> str | None:
+        """The language of `text_target`; can be set."""
+        return self._tgt_lang
+
+    @tgt_lang.setter
+    def tgt_lang(self, value: str | None) -> None:
+        self._tgt_lang = self._code(value)
+
+    def __call__(
+        self, *args: Any, src_lang: str | None = None, tgt_lang: str | None = None, **options: Any
+    ) -> BatchEncoding:
+        """Turn text into the inputs of a model, as `PreTrainedTokenizerFast` does.
+
+        Args:
+            *args: texts and targets.
+            src_lang: the language of texts, from now on.
+            tgt_lang: the language of targets, from now on.
+            **options: other keywords.
+
+        Returns:
+            See there.
+
+        Raises:
+            ValueError: for a language that this vocabulary has no token for; and as there.
+        """
+        if tgt_lang is not None:
+            self.tgt_lang = tgt_lang
+        if src_lang is not None:
+            self.src_lang = src_lang
+        made: BatchEncoding = super().__call__(*args, **options)  # type: ignore[misc]  # the next class has it
+        return made
+
+    def prepare_seq2seq_batch(
+        self: Any,
+        src_texts: list[str],
+        src_lang: str | None = None,
+        tgt_texts: list[str] | None = None,
+        tgt_lang: str | None = None,
+        **options: Any,
+    ) -> BatchEncoding:
+        """Encode sources, and targets as `labels`, in languages that stay in use."""
+        for name, code in (("src_lang", src_lang), ("tgt_lang", tgt_lang)):
+            if code is not None:
+                setattr(self, name, code)
+        made: BatchEncoding = super().prepare_seq2seq_batch(src_texts, tgt_texts, **options)
+        return made

@@ -13,6 +13,8 @@ from formers.processing.audio.rates import checked_rate
 
 _VOCODER = "microsoft/speecht5_hifigan"
 _RATES = ("sampling_rate", "sample_rate")
+_COUNTS = ("sequence_lengths", "waveform_lengths")
+_LONGEST = 256  # steps, where neither the caller nor the model says
 
 
 class TextToAudioPipeline(Pipeline):
@@ -33,7 +35,9 @@ class TextToAudioPipeline(Pipeline):
 
             preprocess_params: keywords of the tokenizer.
             forward_params: keywords of the model: a speaker (`speaker_id`, or `speaker_embeddings`), a rate.
-            generate_kwargs: settings of `generate`, before which they come, for models that have it.
+            generate_kwargs: settings of `generate`, before which they come, for models that have it: a
+                language (`tgt_lang`), a length. Sounds have 256 steps at most where nobody says, unless the
+                parts of the model have settings of their own.
 
     Raises:
         TypeError: for what is no text.
@@ -137,7 +141,7 @@ class TextToAudioPipeline(Pipeline):
         forward_params: Mapping[str, Any] | None = None,
         generate_kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = {**(forward_params or {}), **(generate_kwargs or {})}
+        given = self._filled({**(forward_params or {}), **(generate_kwargs or {})})
         more = self._ensure_tensor_on_device(given, self.device)
         if self.vocoder is not None:
             more = {"vocoder": self.vocoder, "return_output_lengths": True, **more}
@@ -149,10 +153,21 @@ class TextToAudioPipeline(Pipeline):
             made = self.model(**model_inputs, **more)
         if isinstance(made, torch.Tensor):
             return {"audio": made}
-        if isinstance(made, tuple):
-            return {"audio": made[0]}
-        lengths = getattr(made, "sequence_lengths", None)
-        return {"audio": made.waveform, **({} if lengths is None else {"lengths": lengths})}
+        if isinstance(made, tuple):  # with how many samples of each are real
+            return {"audio": made[0], **({"lengths": made[1]} if len(made) > 1 else {})}
+        lengths = next((made[name] for name in _COUNTS if made.get(name) is not None), None)
+        return {"audio": made["waveform"], **({} if lengths is None else {"lengths": lengths})}
+
+    def _filled(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The settings, and a length where nobody says one and no part of the model has its own."""
+        own, said = getattr(self.model, "generation_config", None), given.get("generation_config")
+        if own is None or self.vocoder is not None or getattr(self.model, "settings_of_parts", False):
+            return given
+        chosen = any(
+            name in given or own.is_set(name) or (said is not None and said.is_set(name))
+            for name in ("max_new_tokens", "max_length")
+        )
+        return given if chosen or not self._generates() else {"max_new_tokens": _LONGEST, **given}
 
     def _run(self, prepared: Sequence[Any], call: Call) -> list[Any]:
         """Answer a batch; a model without masks speaks texts of one length together."""
