@@ -10,18 +10,104 @@ from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
 from formers.assemblies.translating import Translating, TranslatingBoth
 from formers.assemblies.unit_voiced import UnitVoiced
-from formers.configs.translating import SeamlessM4TConfig
-from formers.models import bart, wav2vec2_bert, wav2vec2_conformer
+from formers.configs import PretrainedConfig
+from formers.models import bart, m2m_100, wav2vec2_bert, wav2vec2_conformer
 from formers.models.classes import class_of
 from formers.models.registry import register
 from formers.models.speecht5_hifigan import vocoder
 from formers.nn import spec
-from formers.nn.masks import Causal, Full
 from formers.nn.spec.voiced import UnitVoice
 from formers.tasks.specs import Words
 from formers.tasks.voiced_translation import Spec as Voiced
 
-NORM = spec.Norm("layer", 1e-5)
+class SeamlessM4TConfig(PretrainedConfig):
+    """Configuration. Nothing reads the numbers of positions: places are computed."""
+
+    model_type = "seamless_m4t"
+    attribute_map = {"num_hidden_layers": "decoder_layers", "num_attention_heads": "decoder_attention_heads"}
+    # what reads texts
+    encoder_layers: int = 24
+    encoder_attention_heads: int = 16
+    encoder_ffn_dim: int = 8192
+    encoder_layerdrop: float = 0.05
+    # what writes them
+    decoder_layers: int = 24
+    decoder_attention_heads: int = 16
+    decoder_ffn_dim: int = 8192
+    decoder_layerdrop: float = 0.05
+    decoder_start_token_id: int = 3
+    max_new_tokens: int | None = 256
+    # both
+    vocab_size: int = 256102
+    hidden_size: int = 1024
+    activation_function: str = "relu"
+    dropout: float = 0.1
+    activation_dropout: float = 0.0
+    attention_dropout: float = 0.1
+    scale_embedding: bool = True
+    max_position_embeddings: int = 1024
+    tie_word_embeddings: bool = True
+    layer_norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    is_encoder_decoder: bool = True
+    use_cache: bool = True
+    # their special tokens
+    eos_token_id: int | list[int] | None = 3
+    bos_token_id: int | None = 2
+    pad_token_id: int | None = 0
+    # what hears speech
+    feature_projection_input_dim: int = 160
+    sampling_rate: int = 16000
+    speech_encoder_hidden_act: str = "swish"
+    speech_encoder_layers: int = 24
+    speech_encoder_intermediate_size: int = 4096
+    speech_encoder_attention_heads: int = 16
+    speech_encoder_layerdrop: float = 0.1
+    speech_encoder_dropout: float = 0.0
+    conv_depthwise_kernel_size: int = 31
+    max_source_positions: int = 4096
+    position_embeddings_type: str | None = "relative"
+    num_conv_pos_embedding_groups: int = 16
+    num_conv_pos_embeddings: int = 128
+    rotary_embedding_base: int = 10000
+    # the layers behind it
+    add_adapter: bool = True
+    num_adapter_layers: int = 1
+    adaptor_stride: int = 8
+    adaptor_kernel_size: int = 8
+    adaptor_dropout: float = 0.1
+    # what turns texts into units
+    t2u_vocab_size: int = 10082
+    t2u_encoder_layers: int = 6
+    t2u_decoder_layers: int = 6
+    t2u_encoder_attention_heads: int = 16
+    t2u_decoder_attention_heads: int = 16
+    t2u_encoder_ffn_dim: int = 8192
+    t2u_decoder_ffn_dim: int = 8192
+    t2u_max_position_embeddings: int = 2048
+    t2u_max_new_tokens: int = 1024
+    t2u_decoder_start_token_id: int = 2
+    t2u_eos_token_id: int | list[int] | None = 2
+    t2u_bos_token_id: int | None = 0
+    t2u_pad_token_id: int | None = 1
+    # what makes waves of units
+    unit_hifi_gan_vocab_size: int = 10000
+    vocoder_offset: int = 4
+    unit_embed_dim: int = 1280
+    spkr_embed_dim: int = 256
+    vocoder_num_spkrs: int = 200
+    lang_embed_dim: int = 256
+    vocoder_num_langs: int = 36
+    variance_predictor_kernel_size: int = 3
+    var_pred_dropout: float = 0.5
+    leaky_relu_slope: float = 0.1
+    upsample_initial_channel: int = 512
+    upsample_kernel_sizes: list[int] = [11, 8, 8, 4, 4]  # noqa: RUF012
+    upsample_rates: list[int] = [5, 4, 4, 2, 2]  # noqa: RUF012  (fields declare defaults)
+    resblock_dilation_sizes: list[list[int]] = [[1, 3, 5], [1, 3, 5], [1, 3, 5]]  # noqa: RUF012
+    resblock_kernel_sizes: list[int] = [3, 7, 11]  # noqa: RUF012
+
+
 NAMES = spec.Names(
     layers="layers",
     layer={
@@ -37,56 +123,13 @@ NAMES = spec.Names(
 )
 
 
-def layer(c: Any, decoder: bool) -> spec.Layer:
-    """A layer of an encoder of texts, or of a decoder."""
-    heads = c.decoder_attention_heads if decoder else c.encoder_attention_heads
-    wide = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
-    attention = spec.Attention(
-        spec.Heads.split(c.hidden_size, heads), Causal() if decoder else Full(), c.attention_dropout
-    )
-    inner = spec.FeedForward(wide, c.activation_function, dropout=c.activation_dropout)
-    parts = [spec.Part(attention, "attention", NORM, dropout=c.dropout)]
-    if decoder:
-        across = replace(attention, mask=Full(), cross=True)
-        parts.append(spec.Part(across, "cross", NORM, dropout=c.dropout))
-    return spec.Layer((*parts, spec.Part(inner, "feedforward", NORM, dropout=c.activation_dropout)))
-
-
-def stack(c: Any, decoder: bool, stem: spec.Stem, names: spec.Names = NAMES) -> spec.Stack:
-    """Such layers over a stem."""
-    return spec.Stack(
-        stem=stem,
-        layers=(layer(c, decoder),) * (c.decoder_layers if decoder else c.encoder_layers),
-        names=names,
-        width=c.hidden_size,
-        layer_class=f"SeamlessM4T{'Decoder' if decoder else 'Encoder'}Layer",
-        final_norm=NORM,
-        decoder=decoder,
-        layer_drop=c.decoder_layerdrop if decoder else c.encoder_layerdrop,
-        initial_std=c.initializer_range,
-    )
-
-
-def tokens(c: Any) -> spec.Tokens:
-    """The stem of whatever reads tokens."""
-    return spec.Tokens(
-        c.vocab_size,
-        c.hidden_size,
-        positions=spec.ComputedPositions(c.pad_token_id),
-        table_scale=c.hidden_size**0.5 if c.scale_embedding else 1.0,
-        dropout=c.dropout,
-        padding_idx=c.pad_token_id,
-    )
-
-
-def text(c: Any) -> spec.Stack:
-    """What reads texts."""
-    return stack(c, False, tokens(c))
-
-
-def decoder(c: Any) -> spec.Stack:
-    """What writes them."""
-    return stack(c, True, tokens(c))
+def half(c: Any, decoder: bool, reads: spec.Stem | None = None, names: spec.Names = NAMES) -> spec.Stack:
+    """An encoder of texts, or a decoder: M2M-100's, with another dropout behind feed-forwards."""
+    own = SimpleNamespace(**{**c.to_dict(), "d_model": c.hidden_size, "init_std": c.initializer_range})
+    made = bart.stack(own, decoder, "SeamlessM4T", reads or m2m_100.tokens(own), names, "pre")
+    *parts, last = bart.layer(own, decoder, "pre").parts
+    layer = spec.Layer((*parts, replace(last, dropout=c.activation_dropout)))
+    return replace(made, layers=(layer,) * len(made.layers))
 
 
 BARE = NAMES.with_(embeddings={"token": None, "position": None})
@@ -96,14 +139,13 @@ HEARS = wav2vec2_bert.NAMES.with_(
 )
 BEHIND = {
     **wav2vec2_conformer.halves("first_", "intermediate_ffn"),
-    "first_dropout": "intermediate_ffn.output_dropout",
-    "behind_norm": "inner_layer_norm",
+    **{"first_dropout": "intermediate_ffn.output_dropout", "behind_norm": "inner_layer_norm"},
 }
 
 
 def behind(c: SeamlessM4TConfig) -> spec.Behind:
     """A feed-forward, layers that make eight rows one, and a norm."""
-    norm, rate = spec.Norm("layer", 1e-5), c.adaptor_dropout
+    norm, rate = bart.NORM, c.adaptor_dropout
     heads = spec.Heads.split(c.hidden_size, c.speech_encoder_attention_heads)
     inner = spec.FeedForward(c.speech_encoder_intermediate_size, "relu", dropout=rate)
     mixer = spec.Attention(heads, dropout=c.speech_encoder_dropout)
@@ -129,36 +171,27 @@ def behind(c: SeamlessM4TConfig) -> spec.Behind:
 def conformer(c: SeamlessM4TConfig) -> Any:
     """The encoder of speech, by the names that conformers have for its settings."""
     rate = c.speech_encoder_dropout
-    return SimpleNamespace(
-        hidden_size=c.hidden_size,
-        num_attention_heads=c.speech_encoder_attention_heads,
-        intermediate_size=c.speech_encoder_intermediate_size,
-        hidden_act=c.speech_encoder_hidden_act,
-        position_embeddings_type=c.position_embeddings_type,
-        rotary_embedding_base=c.rotary_embedding_base,
-        **dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout"), rate),
-    )
+    own = {name: getattr(c, f"speech_encoder_{name}") for name in ("intermediate_size", "hidden_act")}
+    own["num_attention_heads"] = c.speech_encoder_attention_heads
+    own |= dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout"), rate)
+    return SimpleNamespace(**{**c.to_dict(), **own})
 
 
 def speech(c: SeamlessM4TConfig) -> spec.Stack:
     """What hears speech."""
     own, rate, kind = conformer(c), c.speech_encoder_dropout, c.position_embeddings_type
     along = spec.GatedConvolution(c.conv_depthwise_kernel_size, act=own.hidden_act, dropout=rate, hides=True)
-    one = wav2vec2_conformer.layer(own, wav2vec2_conformer.attention(own, True), along, NORM)
+    one = wav2vec2_conformer.layer(own, wav2vec2_conformer.attention(own, True), along, bart.NORM)
     names = HEARS.with_(layer=wav2vec2_conformer.PLACES.get(kind, {}))
+    width, eps = (c.feature_projection_input_dim,), c.layer_norm_eps
     return spec.Stack(
-        stem=spec.Bands(
-            *((c.feature_projection_input_dim,), (), (), c.hidden_size),
-            eps=c.layer_norm_eps,
-            dropout=rate,
-            tells=False,
-        ),
+        stem=spec.Bands(width, (), (), c.hidden_size, eps=eps, dropout=rate, tells=False),
         layers=(one,) * c.speech_encoder_layers,
         names=names if kind == "rotary" else names.with_(stack={"rotary": None}),
         width=c.hidden_size,
         layer_class="SeamlessM4TConformerEncoderLayer",
         near=spec.NearPositions(0, 1, dropout=rate, idle=True),
-        final_norm=spec.Norm("layer", c.layer_norm_eps),
+        final_norm=spec.Norm("layer", eps),
         layer_drop=c.speech_encoder_layerdrop,
         behind=behind(c),
         reports="plain",
@@ -186,16 +219,15 @@ ORDER = (
         *("self_attn_layer_norm", "self_attn_conv", "self_attn"),
     ),
 )
-STACKS = {"text": text, "speech": speech, "decoder": decoder}
+STACKS = {"text": lambda c: half(c, False), "speech": speech, "decoder": lambda c: half(c, True)}
 PATHS = {"text": "text_encoder", "speech": "speech_encoder", "decoder": "text_decoder"}
 SPEAKS = (r"^t2u_model\.", r"^vocoder\.")
 
 
 def units(c: Any, writes: bool) -> spec.Stack:
     """One of the stacks that write units of states of a text; a config of units has their settings."""
-    if writes:
-        return stack(c, True, tokens(c))
-    return stack(c, False, spec.GivenRows(c.hidden_size, dropout=c.dropout), BARE)
+    given = spec.GivenRows(c.hidden_size, dropout=c.dropout)
+    return half(c, True) if writes else half(c, False, given, BARE)
 
 
 def voice(c: SeamlessM4TConfig) -> UnitVoice:
