@@ -48,6 +48,8 @@ MASKS: dict[str, tuple[Mask, Any]] = {
     "causal window as long as the text": (Causal(T), lambda b, q, k: k <= q),
     "window 2": (Window(2), lambda b, q, k: abs(q - k) <= 2),
     "chunk 4": (Chunk(4), lambda b, q, k: q // 4 == k // 4),
+    "chunk 2 and two before": (Chunk(2, 2), lambda b, q, k: 0 <= q // 2 - k // 2 <= 2),
+    "chunk 2 and all before": (Chunk(2, -1), lambda b, q, k: k // 2 <= q // 2),
     "causal chunk 4": (CausalChunk(size=4), lambda b, q, k: k <= q and q // 4 == k // 4),
     "prefix": (Prefix(_prefix), lambda b, q, k: k <= q or k < int(_prefix[b])),
     "padding both sides": (Padding(_real), lambda b, q, k: bool(_real[b, k])),

@@ -500,6 +500,10 @@ _OTHERS["seamless_m4t"] = {
     **{"resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]], "unit_embed_dim": 8},
     **{"unit_hifi_gan_vocab_size": 36, "lang_embed_dim": 4, "spkr_embed_dim": 4, "pad_token_id": 0},
 }
+_OTHERS["seamless_m4t_v2"] = {
+    **_OTHERS["seamless_m4t"],
+    **{"char_vocab_size": 30, "t2u_variance_predictor_hidden_dim": 8, "left_max_position_embeddings": 3},
+}
 _OTHERS["speecht5"] = {
     **{"vocab_size": 50, "hidden_size": 32, "encoder_layers": 1, "decoder_layers": 2, "num_mel_bins": 8},
     **{"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "conv_dim": [8, 8]},
@@ -973,7 +977,7 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "seamless_m4t"}
+MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "seamless_m4t", "seamless_m4t_v2"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

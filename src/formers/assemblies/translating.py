@@ -129,6 +129,30 @@ class TranslatingBoth(Translating):
         self.inputs = (first, speech.main, *rest)
         self.means = {**speech.means, **text.means}
 
+    @classmethod
+    def whole(
+        cls,
+        stacks: Mapping[str, Callable[[Any], spec.Stack]],
+        paths: Mapping[str, str],
+        others: Mapping[str, Assembly],
+        speaks: tuple[str, ...],
+    ) -> TranslatingBoth:
+        """Both, with those of one encoder beside them: "texts", "speech", and either "spoken".
+
+        Args:
+            stacks: see `Translating`, as `paths` and `others`.
+            paths: likewise.
+            others: likewise.
+            speaks: names of what says texts, for which those that write them have no use.
+        """
+
+        def of(kind: Kind, other: Kind, *more: str) -> Translating:
+            return Translating(stacks, paths, kind, (rf"^{paths[other]}\.", *more))
+
+        text, speech = of("text", "speech"), of("speech", "text")
+        parts = {"texts": of("text", "speech", *speaks), "speech": of("speech", "text", *speaks)}
+        return cls(text, speech, {**parts, "spoken texts": text, "spoken speech": speech, **others})
+
     def kinds(self) -> tuple[Kind, ...]:
         """Both."""
         return ("text", "speech")

@@ -42,7 +42,9 @@ def config_field(name: str, annotation: object, default: Any) -> Field | None:
     negative_default = isinstance(default, Real) and default < 0
     # -1 stands for no id, or no buckets; a default below zero says that the sign means something
     signed = (
-        negative_default or name.endswith(("_id", "_index", "position_buckets")) or "int" not in field.kinds
+        negative_default
+        or name.endswith(("_id", "_index", "left_chunk_num", "position_buckets"))
+        or "int" not in field.kinds
     )
     most = _MOST_LAYERS if name.endswith(("layer", "layers")) else _MOST
     return Field(

@@ -206,3 +206,20 @@ class SpectrumOutput(ModelOutput):
     encoder_last_hidden_state: Tensor | None = None
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
+class LetteredOutput(ModelOutput):
+    """What is said of a text's states [B, T', E], or logits of its units, and which rows are real.
+
+    As the ecosystem has it, logits are under `last_hidden_state` too.
+    """
+
+    last_hidden_state: Tensor | None = None
+    padding_mask: Tensor | None = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
+    loss: Tensor | None = None

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from formers.assemblies.base import Assembly
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
-from formers.assemblies.translating import Translating, TranslatingBoth
+from formers.assemblies.translating import TranslatingBoth
 from formers.assemblies.unit_voiced import UnitVoiced
 from formers.configs import PretrainedConfig
 from formers.models import bart, m2m_100, wav2vec2_bert, wav2vec2_conformer
 from formers.models.classes import class_of
-from formers.models.registry import register
+from formers.models.registry import family_of, register
 from formers.models.speecht5_hifigan import vocoder
 from formers.nn import spec
 from formers.nn.spec.voiced import UnitVoice
 from formers.tasks.specs import Words
 from formers.tasks.voiced_translation import Spec as Voiced
+
 
 class SeamlessM4TConfig(PretrainedConfig):
     """Configuration. Nothing reads the numbers of positions: places are computed."""
@@ -123,10 +126,16 @@ NAMES = spec.Names(
 )
 
 
-def half(c: Any, decoder: bool, reads: spec.Stem | None = None, names: spec.Names = NAMES) -> spec.Stack:
+def half(
+    c: Any,
+    decoder: bool,
+    reads: spec.Stem | None = None,
+    names: spec.Names = NAMES,
+    name: str = "SeamlessM4T",
+) -> spec.Stack:
     """An encoder of texts, or a decoder: M2M-100's, with another dropout behind feed-forwards."""
     own = SimpleNamespace(**{**c.to_dict(), "d_model": c.hidden_size, "init_std": c.initializer_range})
-    made = bart.stack(own, decoder, "SeamlessM4T", reads or m2m_100.tokens(own), names, "pre")
+    made = bart.stack(own, decoder, name, reads or m2m_100.tokens(own), names, "pre")
     *parts, last = bart.layer(own, decoder, "pre").parts
     layer = spec.Layer((*parts, replace(last, dropout=c.activation_dropout)))
     return replace(made, layers=(layer,) * len(made.layers))
@@ -143,7 +152,7 @@ BEHIND = {
 }
 
 
-def behind(c: SeamlessM4TConfig) -> spec.Behind:
+def behind(c: Any, name: str) -> spec.Behind:
     """A feed-forward, layers that make eight rows one, and a norm."""
     norm, rate = bart.NORM, c.adaptor_dropout
     heads = spec.Heads.split(c.hidden_size, c.speech_encoder_attention_heads)
@@ -153,7 +162,7 @@ def behind(c: SeamlessM4TConfig) -> spec.Behind:
         *(c.hidden_size, c.hidden_size, c.num_adapter_layers if c.add_adapter else 0),
         *(c.adaptor_kernel_size, c.adaptor_stride, c.adaptor_stride // 2),
         "adapter" if c.add_adapter else "",
-        "SeamlessM4TConformerAdapterLayer",
+        f"{name}ConformerAdapterLayer",
         wav2vec2_bert.BEHIND,
         norm,
         layer=spec.Layer(
@@ -168,7 +177,7 @@ def behind(c: SeamlessM4TConfig) -> spec.Behind:
     )
 
 
-def conformer(c: SeamlessM4TConfig) -> Any:
+def conformer(c: Any) -> Any:
     """The encoder of speech, by the names that conformers have for its settings."""
     rate = c.speech_encoder_dropout
     own = {name: getattr(c, f"speech_encoder_{name}") for name in ("intermediate_size", "hidden_act")}
@@ -179,21 +188,27 @@ def conformer(c: SeamlessM4TConfig) -> Any:
 
 def speech(c: SeamlessM4TConfig) -> spec.Stack:
     """What hears speech."""
-    own, rate, kind = conformer(c), c.speech_encoder_dropout, c.position_embeddings_type
+    own, rate = conformer(c), c.speech_encoder_dropout
     along = spec.GatedConvolution(c.conv_depthwise_kernel_size, act=own.hidden_act, dropout=rate, hides=True)
     one = wav2vec2_conformer.layer(own, wav2vec2_conformer.attention(own, True), along, bart.NORM)
-    names = HEARS.with_(layer=wav2vec2_conformer.PLACES.get(kind, {}))
+    return heard(c, one, HEARS, "SeamlessM4T")
+
+
+def heard(c: Any, one: spec.Layer, names: spec.Names, name: str) -> spec.Stack:
+    """Such layers, and those behind them, over bands."""
+    rate, kind = c.speech_encoder_dropout, c.position_embeddings_type
+    names = names.with_(layer=wav2vec2_conformer.PLACES.get(kind, {}))
     width, eps = (c.feature_projection_input_dim,), c.layer_norm_eps
     return spec.Stack(
         stem=spec.Bands(width, (), (), c.hidden_size, eps=eps, dropout=rate, tells=False),
         layers=(one,) * c.speech_encoder_layers,
         names=names if kind == "rotary" else names.with_(stack={"rotary": None}),
         width=c.hidden_size,
-        layer_class="SeamlessM4TConformerEncoderLayer",
+        layer_class=f"{name}ConformerEncoderLayer",
         near=spec.NearPositions(0, 1, dropout=rate, idle=True),
         final_norm=spec.Norm("layer", eps),
         layer_drop=c.speech_encoder_layerdrop,
-        behind=behind(c),
+        behind=behind(c, name),
         reports="plain",
         initial_std=c.initializer_range,
     )
@@ -204,21 +219,27 @@ def words(c: Any) -> Words:
     return Words("lm_head", bias=False)
 
 
-ORDER = (
-    bart.ORDER[0],
-    *(
+def order(name: str) -> tuple[tuple[str, ...], ...]:
+    """In which order the reference counts what layers have."""
+    sides = (
         (
-            *(f"SeamlessM4T{side}Layer:", "self_attn", "self_attn_layer_norm", "cross_attention"),
+            *(f"{name}{side}Layer:", "self_attn", "self_attn_layer_norm", "cross_attention"),
             *("cross_attention_layer_norm", "ffn", "ffn_layer_norm"),
         )
         for side in ("Encoder", "Decoder")
-    ),
-    ("linear_q", "linear_k", "linear_v", "linear_out", "linear_pos"),
-    (
-        *("SeamlessM4TConformerAdapterLayer:", "residual_layer_norm", "residual_conv"),
+    )
+    adapter = (
+        *(f"{name}ConformerAdapterLayer:", "residual_layer_norm", "residual_conv"),
         *("self_attn_layer_norm", "self_attn_conv", "self_attn"),
-    ),
-)
+    )
+    return (
+        bart.ORDER[0],
+        *sides,
+        ("linear_q", "linear_k", "linear_v", "linear_out", "linear_pos", "distance_embedding"),
+        adapter,
+    )
+
+
 STACKS = {"text": lambda c: half(c, False), "speech": speech, "decoder": lambda c: half(c, True)}
 PATHS = {"text": "text_encoder", "speech": "speech_encoder", "decoder": "text_decoder"}
 SPEAKS = (r"^t2u_model\.", r"^vocoder\.")
@@ -230,7 +251,7 @@ def units(c: Any, writes: bool) -> spec.Stack:
     return half(c, True) if writes else half(c, False, given, BARE)
 
 
-def voice(c: SeamlessM4TConfig) -> UnitVoice:
+def voice(c: Any) -> UnitVoice:
     """What makes waves of units."""
     wide = c.unit_embed_dim, c.lang_embed_dim, c.spkr_embed_dim
     return UnitVoice(
@@ -242,52 +263,49 @@ def voice(c: SeamlessM4TConfig) -> UnitVoice:
     )
 
 
-def voiced(c: SeamlessM4TConfig) -> Voiced:
+def voiced(c: Any) -> Voiced:
     """The output table, and what speaks."""
-    return Voiced(
-        **vars(words(c)),
-        units=class_of(SEAMLESS_M4T, UNITS),
-        voice=class_of(SEAMLESS_M4T, "CodeHifiGan"),
-        offset=c.vocoder_offset,
-    )
+    own = family_of(c.model_type)
+    units, speaks = class_of(own, UNITS), class_of(own, "CodeHifiGan")
+    return Voiced(**vars(words(c)), units=units, voice=speaks, offset=c.vocoder_offset)
+
+
+def heads(units: Head) -> dict[str, Head]:
+    """Those of a family, with its own that writes units."""
+    return {
+        "Model": Head("either_translation", voiced, flat=True),
+        "ForTextToText": Head("text_translation", words, over="texts", flat=True),
+        "ForSpeechToText": Head("speech_translation", words, over="speech", flat=True),
+        "ForTextToSpeech": Head("text_to_speech_translation", voiced, over="spoken texts", flat=True),
+        "ForSpeechToSpeech": Head("speech_to_speech_translation", voiced, over="spoken speech", flat=True),
+        UNITS: units,
+        "TextToUnitModel": Head("stack", lambda c: None, over="units"),
+        "CodeHifiGan": Head("vocoder", lambda c: None, over="voice"),
+    }
+
+
+def both(stacks: Any, units: Assembly, speaks: Callable[[Any], UnitVoice]) -> TranslatingBoth:
+    """All models of a family, of its stacks."""
+    voice = UnitVoiced(speaks, lambda c: c.initializer_range)
+    return TranslatingBoth.whole(stacks, PATHS, {"units": units, "voice": voice}, SPEAKS)
 
 
 UNITS = "TextToUnitForConditionalGeneration"
-TEXTS = Translating(STACKS, PATHS, "text", (r"^speech_encoder\.",))
-HEARD = Translating(STACKS, PATHS, "speech", (r"^text_encoder\.",))
-PARTS = {
-    "texts": Translating(STACKS, PATHS, "text", (r"^speech_encoder\.", *SPEAKS)),
-    "speech": Translating(STACKS, PATHS, "speech", (r"^text_encoder\.", *SPEAKS)),
-    "spoken texts": TEXTS,
-    "spoken speech": HEARD,
-    "units": EncoderDecoder(units, stem=spec.GivenRows),
-    "voice": UnitVoiced(voice, lambda c: c.initializer_range),
-}
+PREDICTED = Head(
+    "units_of_states",
+    lambda c: Words("lm_head", bias=False, vocabulary=c.t2u_vocab_size),
+    base="model",
+    over="units",
+)
 SEAMLESS_M4T = register(
     Family(
         model_type="seamless_m4t",
         name="SeamlessM4T",
         config=SeamlessM4TConfig,
         base="seamless_m4t",
-        assembly=TranslatingBoth(TEXTS, HEARD, PARTS),
-        heads={
-            "Model": Head("either_translation", voiced, flat=True),
-            "ForTextToText": Head("text_translation", words, over="texts", flat=True),
-            "ForSpeechToText": Head("speech_translation", words, over="speech", flat=True),
-            "ForTextToSpeech": Head("text_to_speech_translation", voiced, over="spoken texts", flat=True),
-            "ForSpeechToSpeech": Head(
-                "speech_to_speech_translation", voiced, over="spoken speech", flat=True
-            ),
-            UNITS: Head(
-                "units_of_states",
-                lambda c: Words("lm_head", bias=False, vocabulary=c.t2u_vocab_size),
-                base="model",
-                over="units",
-            ),
-            "TextToUnitModel": Head("stack", lambda c: None, over="units"),
-            "CodeHifiGan": Head("vocoder", lambda c: None, over="voice"),
-        },
-        order=ORDER,
+        assembly=both(STACKS, EncoderDecoder(units, stem=spec.GivenRows), voice),
+        heads=heads(PREDICTED),
+        order=order("SeamlessM4T"),
         ignored=(r"embed_positions\.(weights?|pe)$",),
     )
 )

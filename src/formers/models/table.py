@@ -236,6 +236,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "sam2_vision_model": ("sam2_vision", "Sam2Vision"),
     "sam_vision_model": ("sam_vision", "SamVision"),
     "seamless_m4t": ("seamless_m4t", "SeamlessM4T"),
+    "seamless_m4t_v2": ("seamless_m4t_v2", "SeamlessM4Tv2"),
     "segformer": ("segformer", "Segformer"),
     "semantic": ("bark_stages", "BarkSemantic"),
     "sew": ("sew", "SEW"),

@@ -97,13 +97,18 @@ class Window(Mask):
 
 @dataclass(frozen=True)
 class Chunk(Mask):
-    """A query sees the keys of its own chunk of `size` positions."""
+    """A query sees the keys of its own chunk of `size` positions, and of `before` chunks before it.
+
+    Where `before` is negative, of all before it.
+    """
 
     size: int
+    before: int = 0
 
     def allowed(self, row: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Both positions fall into the same chunk."""
-        return query // self.size == key // self.size
+        """Both positions fall into the same chunk, or the key into one not too far before."""
+        back = query // self.size - key // self.size
+        return back == 0 if not self.before else (back >= 0) & ((back <= self.before) | (self.before < 0))
 
 
 @dataclass(frozen=True, eq=False)

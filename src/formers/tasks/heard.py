@@ -88,6 +88,12 @@ HEARD: tuple[Task, ...] = (
     ),
     Task("units_of_states", ("voiced_translation", "Units"), "", "Write units of speech of a text's states."),
     Task(
+        "lettered_units",
+        ("lettered_units", "LetteredUnits"),
+        "",
+        "Write units of speech of a text's states all at once.",
+    ),
+    Task(
         "text_translation",
         ("translation", "Translation"),
         "",

@@ -46,15 +46,48 @@ class Spoken:
     speaker: int
 
 
+@dataclass(frozen=True)
+class Said:
+    """Texts whose units are wanted.
+
+    Attributes:
+        ids: [B, T], int64.
+        rows: states of them, [B, T, E]; `real` [B, T] says at which there is a token.
+        settings: the generation config of the model that wrote them.
+        options: settings for units.
+    """
+
+    ids: Tensor
+    rows: Tensor
+    real: Tensor
+    settings: Any
+    options: dict[str, Any]
+
+
+def of_units(config: Any) -> Any:
+    """A config in which settings of units are the model's own."""
+    own = copy.deepcopy(config)
+    for name, value in config.to_dict().items():
+        if name.startswith(_UNITS):
+            setattr(own, name.removeprefix(_UNITS), value)
+    return own
+
+
 class Units(ConditionalGeneration):
     """The vocabulary head over a pair that writes units of states of a text, with settings of its own."""
 
+    trims = 0  # tokens at the end of a text that are not said
+    says_every = False  # of several texts of one input the likeliest is said
+
     def __init__(self, config: Any, *args: Any, **options: Any) -> None:
-        own = copy.deepcopy(config)
-        for name, value in config.to_dict().items():
-            if name.startswith(_UNITS):
-                setattr(own, name.removeprefix(_UNITS), value)
-        super().__init__(own, *args, **options)
+        super().__init__(of_units(config), *args, **options)
+
+    def of_texts(self, said: Said, language: int) -> tuple[Tensor, Tensor]:
+        """Units as they were written, [B, n], int64, and those to be said, [B, m]."""
+        begun = torch.tensor([[self.config.eos_token_id, language]], device=said.rows.device)
+        begins = {"attention_mask": said.real.long(), "decoder_input_ids": begun.expand(len(said.rows), -1)}
+        found: Tensor = self.generate(**{**said.options, "inputs_embeds": said.rows, **begins})
+        return found, found[:, 2:]  # behind those two that began them
 
 
 class VoicedTranslation(Translation):
@@ -78,6 +111,8 @@ class VoicedTranslation(Translation):
         return_intermediate_token_ids: bool | None = None,
         tgt_lang: str | None = None,
         spkr_id: int = 0,
+        *,
+        speaker_id: int | None = None,
         **kwargs: Any,
     ) -> Any:
         """Translate into speech.
@@ -86,7 +121,8 @@ class VoicedTranslation(Translation):
             inputs: [B, T], int64, texts; or frames of speech [B, T, bands]. By name too.
             return_intermediate_token_ids: return a record with the text and the units beside the waves.
             tgt_lang: the language to speak, `fra`.
-            spkr_id: whose voice.
+            spkr_id: whose voice; `speaker_id` is the same.
+            speaker_id: likewise.
             kwargs: settings of generation, for text and units alike; behind `text_` or `speech_` for one of
                 them alone.
 
@@ -100,16 +136,19 @@ class VoicedTranslation(Translation):
             raise ValueError("nothing says which language to speak: pass tgt_lang='fra'")
         config = kwargs.get("generation_config")
         written_in, said_in = (language(self, config, tgt_lang, name) for name in _TABLES)
-        spoken = Spoken(written_in, said_in, spkr_id)
+        spoken = Spoken(written_in, said_in, spkr_id if speaker_id is None else speaker_id)
         read = self._read(inputs, kwargs)
         own, others = sorted_options(kwargs)
         mask = own.get("attention_mask")
         memory = self.get_encoder()(**read, attention_mask=mask, return_dict=True)
         asked = {"encoder_outputs": memory, "return_dict_in_generate": True, "output_scores": True}
         written = super().generate(None, tgt_lang, **{**own, **asked})
-        texts = _likeliest(written, len(memory[0]))
-        units = self._units_of(texts, memory[0], mask, spoken, others)
-        waves, lengths = self._waves_of(units, spoken)
+        texts, rows = written.sequences, len(memory[0])
+        if not leaf(self, "units").says_every:
+            texts = _likeliest(written, rows)
+        said = self._said(texts, memory[0], mask, others)
+        units, kept = leaf(self, "units").of_texts(said, spoken.units)
+        waves, lengths = self._waves_of(kept, spoken)
         if return_intermediate_token_ids:
             return TranslatedSpeechOutput(waves, lengths, texts, units)
         return waves, lengths
@@ -124,29 +163,25 @@ class VoicedTranslation(Translation):
             raise ValueError(f"pass {main} to translate, once, not {sorted(found) or 'nothing'}")
         return found
 
-    def _units_of(
-        self, texts: Tensor, memory: Tensor, mask: Tensor | None, spoken: Spoken, options: dict[str, Any]
-    ) -> Tensor:
-        """Units that say texts [B, T], by the encoder's states: [B, n], int64."""
+    def _said(self, texts: Tensor, memory: Tensor, mask: Tensor | None, options: dict[str, Any]) -> Said:
+        """Texts [B * several, T] with the decoder's states of them, by the encoder's states [B, S, E]."""
+        read = texts[:, : texts.shape[1] - leaf(self, "units").trims]
+        shown, several = self._assembly.memory_mask(self, mask), len(texts) // len(memory)
         rows = leaf(self, "decoder")(
-            input_ids=texts,
-            encoder_hidden_states=memory,
-            encoder_attention_mask=self._assembly.memory_mask(self, mask),
+            input_ids=read,
+            encoder_hidden_states=memory.repeat_interleave(several, 0),
+            encoder_attention_mask=None if shown is None else shown.repeat_interleave(several, 0),
             use_cache=False,
         )[0]
-        counts = texts.ne(self.generation_config.pad_token_id).sum(1)  # [B]
-        real = torch.arange(texts.shape[1], device=texts.device) < counts[:, None]
-        units = leaf(self, "units")
-        begun = torch.tensor([[self.config.t2u_eos_token_id, spoken.units]], device=texts.device)
-        begins = {"attention_mask": real.long(), "decoder_input_ids": begun.expand(len(texts), -1)}
-        found: Tensor = units.generate(**{**options, "inputs_embeds": rows, **begins})
-        return found
+        counts = read.ne(self.generation_config.pad_token_id).sum(1)  # [B]
+        real = torch.arange(read.shape[1], device=texts.device) < counts[:, None]
+        return Said(texts, rows, real, self.generation_config, options)
 
     def _waves_of(self, units: Tensor, spoken: Spoken) -> tuple[Tensor, Tensor]:
-        """Waves of units [B, n] behind those two that began them."""
+        """Waves of units [B, n]."""
         config, spec = self.config, self._formers.facts["head"]
         silent = config.t2u_pad_token_id
-        ids = units[:, 2:].masked_fill(units[:, 2:] == config.t2u_eos_token_id, silent)
+        ids = units.masked_fill(units == config.t2u_eos_token_id, silent)
         ids = torch.where(ids == silent, ids, ids - spec.offset)
         one = ids.new_ones(len(ids), 1)
         waves: tuple[Tensor, Tensor] = leaf(self, "voice")(ids, one * spoken.speaker, one * spoken.waves)
@@ -180,6 +215,8 @@ class EitherTranslation(VoicedTranslation):
         tgt_lang: str | None = None,
         spkr_id: int = 0,
         generate_speech: bool = True,
+        *,
+        speaker_id: int | None = None,
         **kwargs: Any,
     ) -> Any:
         """Translate a text or speech into speech, or into a text.
@@ -190,6 +227,7 @@ class EitherTranslation(VoicedTranslation):
             return_intermediate_token_ids: see `VoicedTranslation.generate`, as `spkr_id` and `kwargs`.
             tgt_lang: the language to speak or write.
             spkr_id: likewise.
+            speaker_id: likewise.
             generate_speech: speak; else a record of the text is returned.
             kwargs: likewise.
 
@@ -209,7 +247,8 @@ class EitherTranslation(VoicedTranslation):
         show(self, "speech" if "input_features" in read else "text")
         if generate_speech:
             kwargs |= {"return_intermediate_token_ids": return_intermediate_token_ids, **read}
-            return super().generate(None, tgt_lang=tgt_lang, spkr_id=spkr_id, **kwargs)
+            kwargs |= {"spkr_id": spkr_id, "speaker_id": speaker_id}
+            return super().generate(None, tgt_lang=tgt_lang, **kwargs)
         own, _ = sorted_options(kwargs)
         asked = {"output_hidden_states": True, "return_dict_in_generate": True, "output_scores": True}
         return Translation.generate(self, None, tgt_lang, **{**own, **read, **asked})

@@ -164,7 +164,7 @@ class ToldTranslatorMethods(TranslatorMethods):
 
     _tgt_lang: str | None = None
 
-    @property  # type: ignore[override]  # what is set is read as its token
+    @property
     def tgt_lang(self) -> str | None:
         """The language of `text_target`; can be set."""
         return self._tgt_lang
@@ -209,5 +209,5 @@ class ToldTranslatorMethods(TranslatorMethods):
         for name, code in (("src_lang", src_lang), ("tgt_lang", tgt_lang)):
             if code is not None:
                 setattr(self, name, code)
-        made: BatchEncoding = super().prepare_seq2seq_batch(src_texts, tgt_texts, **options)
+        made: BatchEncoding = super().prepare_seq2seq_batch(src_texts, tgt_texts, **options)  # type: ignore[misc]  # likewise
         return made

@@ -15,7 +15,7 @@ from formers.nn.leaves import fan_in_conv
 from formers.nn.program import Flow, Step
 from formers.nn.recurrence import by_sequence, hidden_rows
 from formers.nn.steps import activate
-from formers.nn.tree import leaf
+from formers.nn.tree import has, leaf
 
 
 class ConvolveTwice(Step):
@@ -32,6 +32,7 @@ class ConvolveTwice(Step):
             "inner_dropout": lambda: Dropout(s.dropout),
             "down": lambda: fan_in_conv(s.inner, width, s.kernel),
         }
+        self.optional = frozenset() if s.dropout else frozenset({"inner_dropout"})
 
     def run(self, node: Any, flow: Flow) -> None:
         """[.., E] -> [.., E], zeros at padding."""
@@ -46,9 +47,13 @@ class ConvolveTwice(Step):
         def cut(rows: Tensor) -> Tensor:
             return rows if shown is None else rows * shown
 
-        x = activate(node, "act", leaf(node, "up")(F.pad(cut(x), sides)), self.spec.activation)
-        drops = leaf(node, "inner_dropout")
-        if watched or not isinstance(drops, nn.Dropout) or (drops.training and drops.p):
+        x, s = leaf(node, "up")(F.pad(cut(x), sides)), self.spec
+        x = activate(node, "act", x.transpose(1, 2) if s.by_row else x, s.activation)
+        x = x.transpose(1, 2) if s.by_row else x
+        drops = leaf(node, "inner_dropout") if has(node, "inner_dropout") else None
+        if drops is not None and (
+            watched or not isinstance(drops, nn.Dropout) or (drops.training and drops.p)
+        ):
             x = drops(x)
         return cut(leaf(node, "down")(F.pad(cut(x), sides))).transpose(1, 2)
 

@@ -19,30 +19,42 @@ class UnitDurations(nn.Module):
 
     row_wise = True  # it is called with whole sequences
 
-    def __init__(self, s: UnitVoice) -> None:
+    def __init__(self, read: int, inner: int, kernel: int, dropout: float, same: bool) -> None:
         super().__init__()
-        self.conv1 = fan_in_conv(s.width, s.width, s.kernel, padding=around(s.kernel))
+        self.conv1 = fan_in_conv(read, inner, kernel, padding=around(kernel))
         self.activation_function = nn.ReLU()
-        self.ln1 = nn.LayerNorm(s.width)
-        self.dropout_module = Dropout(s.dropout)
-        self.conv2 = fan_in_conv(s.width, s.width, s.kernel, padding=1)
-        self.ln2 = nn.LayerNorm(s.width)
-        self.proj = nn.Linear(s.width, 1)
+        self.ln1 = nn.LayerNorm(inner)
+        self.dropout_module = Dropout(dropout)
+        self.conv2 = fan_in_conv(inner, inner, kernel, padding=around(kernel) if same else 1)
+        self.ln2 = nn.LayerNorm(inner)
+        self.proj = nn.Linear(inner, 1)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[B, T, E] -> logarithms of one more than the durations, [B, T]."""
-        x = hidden_states
+    def forward(self, hidden_states: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """[B, T, E], and which rows are real [B, T] -> logarithms of one more than the durations, [B, T]."""
+        x, hidden = hidden_states, None if padding_mask is None else ~padding_mask.bool()[..., None]
         for conv, norm in ((self.conv1, self.ln1), (self.conv2, self.ln2)):
+            x = x if hidden is None else x.masked_fill(hidden, 0.0)
             x = self.activation_function(conv(x.transpose(1, 2))).transpose(1, 2)
             x = self.dropout_module(norm(x))
         found: Tensor = self.proj(x).squeeze(2)
         return found
 
 
+def lasting(told: Tensor) -> Tensor:
+    """How often each is there, int64, once at least, by logarithms of one more."""
+    return torch.expm1(told).round().long().clamp(min=1)
+
+
+def repeated(rows: Tensor, times: Tensor) -> Tensor:
+    """Rows [B, T, E] so often as `times` [B, T] say, [B, T', E], zeros behind the shorter ones."""
+    each = [row.repeat_interleave(count, 0) for row, count in zip(rows, times, strict=True)]
+    return pad_sequence(each, batch_first=True)
+
+
 def unit_parts(s: UnitVoice) -> dict[str, nn.Module]:
     """The modules, by the paths that files have for them."""
     return {
-        "dur_predictor": UnitDurations(s),
+        "dur_predictor": UnitDurations(s.width, s.width, s.kernel, s.dropout, s.same),
         "unit_embedding": nn.Embedding(s.units, s.width),
         "speaker_embedding": nn.Embedding(s.speakers, s.speaker_width),
         "language_embedding": nn.Embedding(s.languages, s.language_width),
@@ -63,9 +75,8 @@ def speech_of(
         language: [B, 1].
     """
     x = parts.unit_embedding(ids)  # [B, T, E]
-    lasts = torch.expm1(parts.dur_predictor(x)).round().long().clamp(min=1)  # [B, T]
-    rows = [row.repeat_interleave(times, 0) for row, times in zip(x, lasts, strict=True)]
-    x = pad_sequence(rows, batch_first=True)  # [B, T', E]
+    lasts = lasting(parts.dur_predictor(x))  # [B, T]
+    x = repeated(x, lasts)  # [B, T', E]
     beside = (parts.language_embedding(language), parts.speaker_embedding(speaker))
     said_in, voice = (one.expand(-1, x.shape[1], -1) for one in beside)
     waves = parts.hifi_gan(torch.cat((said_in, x, voice), 2).transpose(1, 2))[:, 0]

@@ -248,13 +248,14 @@ class ConvolvedFeedForward:
     """A feed-forward of two convolutions along the row (Ren et al. 2019, arXiv:1905.09263, section 3.1).
 
     Neither sees anything beyond the ends of a sequence; an even `kernel` looks one place further ahead than
-    back. Roles: those of `FeedForward`.
+    back. Roles: those of `FeedForward`. The activation's node reads features before time, unless `by_row`.
     """
 
     inner: int = 0
     kernel: int = 3
     activation: str = "relu"
     dropout: float = 0.0
+    by_row: bool = False
     causal = False
     by_distance = True
     needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)

@@ -186,6 +186,7 @@ class UnitVoice:
         dropout: after each.
         vocoder: makes waves of all vectors beside each other.
         padding: the unit that says nothing.
+        same: the second convolution has the reach of the first, and keeps the length.
     """
 
     units: int
@@ -197,4 +198,27 @@ class UnitVoice:
     kernel: int
     dropout: float
     vocoder: Vocoder
+    padding: int
+    same: bool = False
+
+
+@dataclass(frozen=True)
+class LetterRows:
+    """Rows of a text's tokens, each as long as its letters are said (arXiv:2312.05187, section 4.1).
+
+    Each row is there once for each letter of its token, with vectors of the letter and of its place; then so
+    often as two convolutions say, with vectors of those places.
+
+    Attributes:
+        letters: how many there are; their vectors have `width` features, times `scale`.
+        inner: width within the convolutions; `kernel` is their reach, `dropout` stands behind each.
+        padding: places are counted from the number behind it.
+    """
+
+    letters: int
+    width: int
+    scale: float
+    inner: int
+    kernel: int
+    dropout: float
     padding: int
