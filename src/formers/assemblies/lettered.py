@@ -122,6 +122,7 @@ def checked(rows: Tensor, letters: Any, counts: Any) -> tuple[Tensor, Tensor]:
     if counts.shape[1] != length or letters.shape[1] != most or not most:
         raise ValueError(
             f"char_count_per_id {list(counts.shape)} says for each of {length} tokens how many letters it "
-            f"has, and those of the longest text, {most}, are as many as char_input_ids {list(letters.shape)} has"
+            f"has, and those of the longest text, {most}, are as many as char_input_ids "
+            f"{list(letters.shape)} has"
         )
     return letters, counts
