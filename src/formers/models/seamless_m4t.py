@@ -20,6 +20,7 @@ from formers.nn.spec.voiced import UnitVoice
 from formers.tasks.specs import Words
 from formers.tasks.voiced_translation import Spec as Voiced
 
+
 class SeamlessM4TConfig(PretrainedConfig):
     """Configuration. Nothing reads the numbers of positions: places are computed."""
 
