@@ -60,8 +60,7 @@ class _Stage(GenerationConfig):
     def __init__(self, **kwargs: Any) -> None:
         known = {name: kwargs.pop(name, default) for name, default in self._own.items()}
         super().__init__(**kwargs)
-        for name, value in known.items():
-            setattr(self, name, value)
+        vars(self).update(known)
 
 
 class BarkSemanticGenerationConfig(_Stage):
