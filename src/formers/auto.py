@@ -35,7 +35,7 @@ def derived_names() -> Iterator[str]:
 
     layers: dict[str, None] = {}  # a whole and its parts may have the same
     for family in families():
-        yield family.config.__name__
+        yield from (one.__name__ for one in (family.config, *family.settings))
         for ending, head in endings(family).items():
             if head is None or not head.other:  # those are the other family's
                 yield family.class_name(ending)

@@ -23,8 +23,6 @@ def find(name: str) -> tuple[str, str] | None:
         return "formers.tokenization", name
     if name in PROCESSORS or name in FILMS or name in SOUNDS or name in PAIRS:
         return "formers.processing", name
-    if name in STAGES:
-        return "formers.configs.stages", name
     if available.answers(name):
         return "formers.core.available", name
     if name in PLAIN_MAPS or auto_of_map(name) is not None:
@@ -37,11 +35,6 @@ def find(name: str) -> tuple[str, str] | None:
     return None
 
 
-# settings of models that speak in stages
-STAGES = (
-    *("BarkCoarseGenerationConfig", "BarkFineGenerationConfig", "BarkGenerationConfig"),
-    "BarkSemanticGenerationConfig",
-)
 PLAIN_MAPS = ("CONFIG_MAPPING", "CONFIG_MAPPING_NAMES", "TOKENIZER_MAPPING", "TOKENIZER_MAPPING_NAMES")
 
 
@@ -265,7 +258,6 @@ def known() -> Iterator[str]:
     yield from available.names()
     yield from _named_outputs()
     yield from PLAIN_MAPS
-    yield from STAGES
     for auto in ("AutoModel", *AUTO):
         yield from (map_of(auto), f"{map_of(auto)}_NAMES")
     yield from derived_names()

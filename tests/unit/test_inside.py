@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from formers.assemblies.pictured import Pictured
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
-from formers.nn import passing
+from formers.nn import attend, passing
 from formers.nn.attend import choose
+from formers.nn.interface import Own
 from formers.nn.watch import watched
 from formers.stacks import stack
 
@@ -996,6 +998,36 @@ def test_every_head_attends_as_it_is_told(kind: str, monkeypatch: pytest.MonkeyP
             with torch.no_grad():
                 made(**_given(made))
             assert set(told) == {name}, ending
+
+
+# attention in windows, by hashes, by blocks, over maps, of two sides; and none at all
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [
+        *[("bert", True), ("grounding-dino", True), ("prophetnet", True), ("longformer", False)],
+        *[("yoso", False), ("longt5", True), ("lxmert", False), ("swin", False), ("mamba", False)],
+    ],
+)
+def test_an_attention_function_of_ones_own_is_called_or_it_is_said_that_it_is_not(
+    kind: str, called: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def mine(*tensors: Any, **options: Any) -> Any:
+        calls.append(1)
+        return formers.eager_attention_forward(*tensors, **options)
+
+    monkeypatch.setitem(attend.BACKENDS, "mine", Own("mine", mine))
+    monkeypatch.setitem(attend._CAN, "mine", attend._CAN["eager"])
+    made = model("Model", kind)
+    given = _given(made)
+    made.set_attn_implementation("mine")
+    with torch.no_grad(), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        made(**given)
+    assert bool(calls) is called
+    passed = [w for w in said if "'mine' is a function of your own, and is not called here" in str(w.message)]
+    assert bool(passed) is (kind != "bert")  # all whose attention is of the form of such functions
 
 
 def test_hooks_fire_in_compiled_models() -> None:

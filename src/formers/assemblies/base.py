@@ -17,6 +17,7 @@ from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.attend import eager
 from formers.nn.dropout import notice_left_on
+from formers.nn.interface import calls_of, say_uncalled
 from formers.nn.kernels import hooked
 from formers.nn.layout import Layout
 from formers.nn.masks import without_blocks
@@ -457,7 +458,10 @@ class BaseModel(Assembled):
         refuse_inputs(self, given, assembly.inputs)
         notice_left_on(self)
         return_dict = given.pop("return_dict", None)
-        states = self._encode(given, taken_ask(self, given))
+        ask = taken_ask(self, given)
+        before = calls_of(ask.backend)
+        states = self._encode(given, ask)
+        say_uncalled(ask.backend, before, type(self).__name__)
         return returned(assembly.output(self, states), return_dict, self.config)
 
     def _encode(self, given: dict[str, Any], ask: Ask) -> States:

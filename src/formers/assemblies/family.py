@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from formers.assemblies.base import Assembly
 from formers.checkpoints import Rename
-from formers.configs import PretrainedConfig
+from formers.configs import GenerationConfig, PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Family:
         base: attribute under which a head model holds the base model, `bert`.
         assembly: which stacks it has, config -> spec, and how they work together.
         heads: class-name ending (or a whole class name) -> head; `Model` has one where it does a task itself.
+        settings: classes that say how its models generate, where they have fields of their own.
         spelt: class-name endings -> whole class names, where those do not begin with `name` alone.
         renames: older spellings of parameter names.
         bare: ending of the class without a head; empty where there is no such class.
@@ -81,6 +82,7 @@ class Family:
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     gguf: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
     spelt: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    settings: tuple[type[GenerationConfig], ...] = ()
 
     def class_name(self, ending: str) -> str:
         """`ForMaskedLM` -> `BertForMaskedLM`; an ending that holds the family's name stays as it is."""

@@ -162,7 +162,7 @@ class FusedPair(Composite):
         ids, vectors = given.get("input_ids"), given.get("inputs_embeds")
         if (ids is None) == (vectors is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        found = self._read(model, pixels, Ask(rows=False))[1]
+        found = self._read(model, pixels, Ask(backend=model.config._attn_implementation, rows=False))[1]
         token = self.connector(model.config).token
         placed = placed_at(leaf(model, self.text), token, ids, vectors, found.flatten(0, 1))[0]
         return {**given, "input_ids": None, "pixel_values": None, "inputs_embeds": placed}

@@ -110,7 +110,7 @@ class Music(Stages):
     ) -> None:
         self.config_of = config_of
         kinds = {"text_encoder": text_of, "audio_encoder": codec_of, "decoder": decoder_of}
-        super().__init__({name: (name, kind_of) for name, kind_of in kinds.items()})
+        super().__init__({name: (name, kind_of) for name, kind_of in kinds.items()}, lambda told: told)
 
     def spec(self, config: Any) -> Any:
         """The decoder's."""

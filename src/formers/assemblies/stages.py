@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from formers.assemblies.base import Assembly, ties_within
-from formers.configs.stages import stages_of
 from formers.model.base import PreTrainedModel
 from formers.nn.tree import leaf, place
 from formers.stacks.stack import Ask, States
@@ -19,12 +18,17 @@ class Stages(Assembly):
 
     Args:
         parts: path -> the field of the config that describes the part, and config -> its class.
+        settings: how a model generates -> the settings of every stage, that of the first in front.
     """
 
     inputs: tuple[str, ...] = ("input_ids",)
 
-    def __init__(self, parts: Mapping[str, tuple[str, Callable[[Any], type[PreTrainedModel]]]]) -> None:
-        self.parts = dict(parts)
+    def __init__(
+        self,
+        parts: Mapping[str, tuple[str, Callable[[Any], type[PreTrainedModel]]]],
+        settings: Callable[[Any], Any],
+    ) -> None:
+        self.parts, self.settings = dict(parts), settings
 
     def spec(self, config: Any) -> Any:
         """The first stage's."""
@@ -69,7 +73,7 @@ class Stages(Assembly):
 
     def text_options(self, model: Any) -> dict[str, Any]:
         """As long as the first stage reads, without special tokens."""
-        length = stages_of(model.generation_config)[0].max_input_semantic_length
+        length = self.settings(model.generation_config)[0].max_input_semantic_length
         return {
             **{"padding": "max_length", "max_length": length, "add_special_tokens": False},
             **{"return_attention_mask": True, "return_token_type_ids": False},

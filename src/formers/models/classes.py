@@ -215,7 +215,7 @@ def find(name: str) -> type[Any] | None:
     for model_type, (_, prefix) in FAMILIES.items():
         if name.startswith(prefix):
             family = family_of(model_type)
-            for config in (family.config, *family.config.sub_configs.values()):
+            for config in (family.config, *family.config.sub_configs.values(), *family.settings):
                 if isinstance(config, type) and name == config.__name__:
                     return config
             for ending in endings(family):

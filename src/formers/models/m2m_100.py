@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Head
@@ -24,7 +25,7 @@ class M2M100Config(bart.PairConfig):
     scale_embedding: bool = True
 
 
-def tokens(c: M2M100Config) -> spec.Tokens:
+def tokens(c: Any) -> spec.Tokens:
     """The stem of either stack."""
     return replace(bart.tokens(c), norm=None, positions=spec.ComputedPositions(c.pad_token_id))
 

@@ -15,6 +15,7 @@ from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.attend import Backend, Scores, eager
 from formers.nn.dropout import Dropout
+from formers.nn.interface import without_own
 from formers.nn.kernels import hooked
 from formers.nn.leaves import linear, norm
 from formers.nn.masks import Mask
@@ -69,7 +70,7 @@ class Reading(Group):
         made = [leaf(self, role)(x) for role, x in (("q", hidden_states), ("k", context), ("v", context))]
         query, key, value = (x.view(*x.shape[:2], s.heads, -1).transpose(1, 2) for x in made)
         rows, seen = (torch.arange(x.shape[1], device=x.device) for x in (hidden_states, context))
-        scores = Scores(mask, rows, seen)
+        scores, backend = Scores(mask, rows, seen), without_own(backend, "attention between two sides")
         dropping = leaf(self, "weights_dropout")
         if type(dropping) is not Dropout or hooked(dropping):
             backend, scores = eager, scores.with_dropout(0.0, dropping)

@@ -16,6 +16,7 @@ from formers.nn import spec
 from formers.nn.attend import Backend, Scores
 from formers.nn.dropout import DropPath
 from formers.nn.fresh import Constant
+from formers.nn.interface import without_own
 from formers.nn.leaves import norm
 from formers.nn.masks import Mask
 from formers.nn.mixers.deformable import even
@@ -87,9 +88,10 @@ class BothWays(Group):
         at = {side: torch.arange(one.shape[1], device=one.device) for side, one in rows.items()}
         seen, rate = dict(zip(_SIDES, masks, strict=True)), s.dropout if self.training else 0.0
         found: list[Any] = []
+        mix = without_own(backend, "attention of pictures and texts to each other")
         for side, other in (_SIDES, _SIDES[::-1]):
             scores = Scores(seen[other], at[side], at[other], dropout=rate)
-            mixed, weights = backend(queries[side], queries[other], values[other], scores)
+            mixed, weights = mix(queries[side], queries[other], values[other], scores)
             read: Tensor = leaf(self, f"{side}_o")(mixed.transpose(1, 2).flatten(-2))
             found.append((read, None if weights is None else weights.flatten(0, 1)))
         return found[0], found[1]

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from formers.core.notices import notice
 from formers.nn import attend
-from formers.nn.attend import Scores, Unsupported
+from formers.nn.attend import Backend, Scores, Unsupported
 from formers.nn.dropout import drop
 from formers.nn.mask_functions import ALL_MASK_ATTENTION_FUNCTIONS, Functions, added
 from formers.nn.masks import Causal, Full
+from formers.nn.recording import recording
 
 
 class Called:
@@ -35,10 +37,10 @@ class Called:
 
 
 class Own:
-    """A backend that calls a function of somebody's own."""
+    """A backend that calls a function of somebody's own, and counts its calls."""
 
     def __init__(self, name: str, function: Any) -> None:
-        self.name, self.function = name, function
+        self.name, self.function, self.calls = name, function, 0
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tensor | None]:
         """Refuse: only plain attention says which module asks.
@@ -56,6 +58,8 @@ class Own:
         asks = Called(node, layer, spec)
 
         def mix(q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple[Tensor, Tensor | None]:
+            if not recording():
+                self.calls += 1
             more = {"softcap": scores.softcap, "s_aux": scores.sinks, "sliding_window": asks.sliding_window}
             made = self.function(
                 asks,
@@ -99,6 +103,43 @@ class Own:
         if not isinstance(made, Tensor):
             raise Unsupported(f"this model adds to its scores, and the masks of {self.name!r} are no tensors")
         return scores.bias + (added(made, q.dtype) if made.dtype == torch.bool else made)
+
+
+def without_own(backend: Backend, what: str) -> Backend:
+    """A backend of the library's for attention that no function of somebody's own can compute.
+
+    Where one was chosen it is passed over, and that is said once.
+
+    Args:
+        backend: what was chosen.
+        what: how it attends, "attention in windows".
+    """
+    if not isinstance(backend, Own):
+        return backend
+    _say(backend.name, f"{what} is of another form than such functions compute")
+    return attend.eager
+
+
+def calls_of(name: str | None) -> int | None:
+    """How often the function of that name was called; None for a backend of the library's."""
+    own = None if name is None else attend.BACKENDS.get(name)
+    return own.calls if isinstance(own, Own) else None
+
+
+def say_uncalled(name: str | None, before: int | None, who: str) -> None:
+    """Say it once where a function of somebody's own was chosen and a whole pass did not call it.
+
+    Args:
+        name: what was chosen.
+        before: what `calls_of` said of it when the pass began.
+        who: the class of the model that ran.
+    """
+    if before is not None and calls_of(name) == before and not recording():
+        _say(str(name), f"nothing in {who} attends in the form that such functions compute")
+
+
+def _say(name: str, why: str) -> None:
+    notice(f"attn_implementation={name!r} is a function of your own, and is not called here: {why}")
 
 
 def eager_attention_forward(

@@ -32,6 +32,7 @@ from formers.core.outputs import (
 )
 from formers.model.base import PreTrainedModel
 from formers.nn.dropout import notice_left_on
+from formers.nn.interface import calls_of, say_uncalled
 from formers.nn.program import Flow, compute
 from formers.nn.recording import recording
 from formers.nn.tree import has, path_of, wiring
@@ -165,14 +166,16 @@ class TaskModel(Assembled):
             backend=config._attn_implementation,
             padded=watched(self),
         )
-        keeps = self._assembly.keeps
+        before, keeps = calls_of(ask.backend), self._assembly.keeps
         if not self._keeps_cache and keeps in self._assembly.inputs and given.get(keeps) is None:
             given[keeps] = False
         self._prepare(given, targets, ask)
         if self._head.marks and given.get("global_attention_mask") is None:
             given["global_attention_mask"] = marked(self._head.marks, given, config)
         states = self._states(given, ask)
-        return returned(self._finish(states, given, targets, items), return_dict, config)
+        made = self._finish(states, given, targets, items)
+        say_uncalled(ask.backend, before, type(self).__name__)
+        return returned(made, return_dict, config)
 
     @classmethod
     def _input_names(cls) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from formers.configs.stages import stages_of
 from formers.generation.mixin import GenerationMixin
 from formers.nn.tree import leaf
 from formers.tasks.whole import WholeTask
@@ -59,7 +58,7 @@ class StagedSpeech(GenerationMixin, WholeTask):
         """
         if not isinstance(input_ids, Tensor):
             raise ValueError(f"{type(self).__name__} speaks texts: pass what the processor makes of them")
-        said, first, last, size = stages_of(
+        said, first, last, size = self._assembly.settings(
             self.generation_config if generation_config is None else generation_config
         )
         options: dict[str, dict[str, Any]] = {"semantic": {"min_eos_p": min_eos_p}, "coarse": {}, "fine": {}}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from formers.core.notices import notice
 from formers.nn import spec
 from formers.nn.attend import Scores
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear
 from formers.nn.masks import Full
 from formers.nn.mixers.attention import Attend
@@ -52,7 +53,8 @@ class AttendBlockSparse(Attend):
         drawn, real = node.training and s.random > 0, pass_.visibility.real
         outer = torch.cat((query[: s.block], query[ends:]))
         scores = Scores(pass_.visibility.mask(Full()), outer, key, scale=s.scale)
-        whole, whole_weights = pass_.backend(q[:, :, outer], k, v, scores)
+        backend = without_own(pass_.backend, "attention by blocks")
+        whole, whole_weights = backend(q[:, :, outer], k, v, scores)
         place = by_sizes("blocks", s, length, flow.index if drawn else None)
         index, bias = pass_.memo.once(place, lambda: self._seen(flow, q, drawn))
         inner = q[:, :, s.block : ends].reshape(
@@ -60,7 +62,7 @@ class AttendBlockSparse(Attend):
         )  # [B, H * blocks, block, D]
         k, v = (self._gathered(t, index, ends) for t in (k, v))
         at = pass_.range(0, s.block), pass_.range(0, k.shape[2])
-        mixed, weights = pass_.backend(inner, k, v, Scores(Full(), *at, bias=bias, scale=s.scale))
+        mixed, weights = backend(inner, k, v, Scores(Full(), *at, bias=bias, scale=s.scale))
         mixed = torch.cat(
             (whole[:, :, : s.block], mixed.view_as(q[:, :, s.block : ends]), whole[:, :, s.block :]), 2
         )

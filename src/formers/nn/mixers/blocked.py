@@ -10,6 +10,7 @@ from torch import Tensor
 
 from formers.nn import spec
 from formers.nn.attend import Scores, eager
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear
 from formers.nn.masks import Chunk, Full, Mask, Padding
 from formers.nn.mixers.windowed import AttendNear
@@ -67,7 +68,10 @@ class AttendBlocked(AttendNear):
             scale=self.spec.scale,
         )
         # fused kernels' gradients are wrong for scores so small
-        own = flow if least is None else replace(flow, pass_=replace(flow.pass_, backend=eager))
+        own = flow
+        if least is not None:
+            without_own(flow.pass_.backend, "attention of blocks to tokens that are all hidden")
+            own = replace(flow, pass_=replace(flow.pass_, backend=eager))
         mixed = self._mix(node, own, q, k, v, scores, "attentions").transpose(1, 2)
         flow.weights = own.weights
         return mixed

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from formers.nn import spec
 from formers.nn.attend import Scores
+from formers.nn.interface import without_own
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.masks import Full, Padding
@@ -82,7 +83,9 @@ class AttendChunked(Attend):
         seen = None if real is None else F.pad(real, (count, 0), value=True).expand(q.shape[0], -1)
         at = pass_.range(0, count), pass_.range(0, count + q.shape[2])
         scores = Scores(Full() if seen is None else Padding(seen), *at, scale=scale, dropout=rate)
-        found, whole = pass_.backend(asks, torch.cat((more_k, k), 2), torch.cat((more_v, v), 2), scores)
+        both = torch.cat((more_k, k), 2), torch.cat((more_v, v), 2)
+        backend = without_own(pass_.backend, "attention in chunks")
+        found, whole = backend(asks, *both, scores)
         if shown:
             flow.weights = local
             pass_.keep("attentions", {"global": whole, "local": local})

@@ -10,6 +10,7 @@ from torch import Tensor
 from formers.nn import spec
 from formers.nn.attend import Scores
 from formers.nn.dropout import drop
+from formers.nn.interface import without_own
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.mixers.attention import Attend
@@ -47,6 +48,7 @@ class AttendAhead(Attend):
         near, next_ = pass_.memo.once(("buckets", *at), lambda: self._buckets(*at))  # [T, S]
         bias = far[:, 0].gather(-1, near.expand(batch, s.heads.query, -1, -1))
         scores = Scores(pass_.visibility.mask(s.mask), *at, bias=bias, scale=s.scale)
+        without_own(pass_.backend, "attention of streams that look ahead")
         own = self._mix(node, flow, q[:, 0], keys, values, scores, "attentions")
         bias = far[:, 1:].gather(-1, next_.expand(batch, s.streams, s.heads.query, -1, -1))
         seen = pass_.memo.once(("ahead", *at), lambda: self._seen(pass_, *at))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear
 from formers.nn.mixers.attention import Attend
 from formers.nn.mixers.landmarks import row_conv
@@ -31,6 +32,7 @@ class AttendHashed(Attend):
     def _attend(
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
     ) -> Tensor:
+        without_own(flow.pass_.backend, "attention by hashes")
         bits = self.spec.bits
         q, k = (nn.functional.normalize(t, dim=-1) for t in (q, k))
         cosine = q @ k.transpose(-1, -2)  # [B, H, T, S]

@@ -17,6 +17,7 @@ from formers.nn.integers import (
     integer_linear,
     integer_norm,
 )
+from formers.nn.interface import without_own
 from formers.nn.masks import materialise
 from formers.nn.mixers.attention import Attend
 from formers.nn.passing import Pass
@@ -139,6 +140,7 @@ class AttendIntegers(Attend):
     ) -> Tensor:
         if not self.spec.arithmetic.whole:
             return super()._attend(node, flow, q, k, v, query, key)
+        without_own(flow.pass_.backend, "attention in integers")
         pass_, root = flow.pass_, self.spec.heads.width**0.5
         of_q, of_k, of_v = pass_.memo.get("scales")
         scores = q @ k.transpose(-1, -2) / root  # [B, H, T, S]

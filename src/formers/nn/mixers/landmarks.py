@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from formers.nn import spec
 from formers.nn.attend import Scores
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear
 from formers.nn.mixers.attention import Attend
 from formers.nn.program import Flow, Step
@@ -52,7 +53,7 @@ class AttendLandmarks(Attend):
         down, middle = ((t @ few_k.transpose(-1, -2) * scale).softmax(-1) for t in (q, few_q))
         weights = down @ _inverse(middle, s.exact)  # [B, H, T, L]
         scores = Scores(pass_.visibility.mask(s.mask), pass_.range(0, s.count), key)
-        mixed, _ = pass_.backend(few_q, k, v, scores)
+        mixed, _ = without_own(pass_.backend, "attention by landmarks")(few_q, k, v, scores)
         if "attentions" in pass_.trace:
             flow.weights = weights
             pass_.keep("attentions", weights)

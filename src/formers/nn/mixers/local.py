@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from formers.nn import spec
 from formers.nn.attend import Unsupported
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers.windowed import AttendNear
 from formers.nn.passing import Pass
@@ -43,6 +44,7 @@ class AttendLocal(AttendNear):
         near = self._distances(node, pass_, "score_bias", where.offsets(x.device))
         aside = self._sums(node, flow, x, real) if s.block else None
         rate = s.dropout if node.training else 0.0
+        without_own(pass_.backend, "attention to what is near")
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
         scale = q.shape[-1] ** -0.5 if s.scale is None else s.scale
         mixed, weights = around(q, k, v, where, scale, real, lambda _: near[None], aside, rate, shown)

@@ -13,6 +13,7 @@ from formers.nn import spec
 from formers.nn.attend import Scores, eager
 from formers.nn.dropout import drop
 from formers.nn.fresh import Normal
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear, rows_of_table
 from formers.nn.mixers.attention import Attend
 from formers.nn.passing import Pass
@@ -58,6 +59,7 @@ class AttendOffsets(Attend):
         """As usual; the weights of the keys within reach mix the vectors of their offsets likewise."""
         if not self.spec.values:
             return super()._mix(node, flow, q, k, v, scores, name)
+        without_own(flow.pass_.backend, "attention with values of offsets")
         rate, held = self.spec.dropout if node.training else 0.0, []
 
         def dropped(weights: Tensor) -> Tensor:

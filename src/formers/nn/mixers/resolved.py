@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
+from formers.nn.interface import without_own
 from formers.nn.leaves import linear
 from formers.nn.mixers.attention import Attend
 from formers.nn.program import Flow, Step
@@ -25,6 +26,7 @@ class AttendResolved(Attend):
     def _attend(
         self, node: Any, flow: Flow, q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor
     ) -> Tensor:
+        without_own(flow.pass_.backend, "attention at two resolutions")
         batch, heads, length, width = q.shape
         rest = -length % self.spec.block
         real = flow.pass_.visibility.real

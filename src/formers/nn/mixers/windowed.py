@@ -9,6 +9,7 @@ from torch import Tensor
 
 from formers.nn import spec
 from formers.nn.attend import Scores, Unsupported, eager
+from formers.nn.interface import without_own
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.masks import Full, Padding
@@ -69,6 +70,7 @@ class AttendWindowed(AttendNear):
         real, shown = pass_.visibility.real, "attentions" in pass_.trace
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
         rate = s.dropout if node.training else 0.0
+        backend = without_own(pass_.backend, "attention in windows")
         at, count = None, 0
         if marked is not None and recording():  # how many see all is not known: each could
             at = pass_.range(0, length).expand(x.shape[0], -1)
@@ -79,7 +81,7 @@ class AttendWindowed(AttendNear):
         if length <= s.reach + 1 and not shown:  # every token sees all
             places = pass_.range(0, length)
             scores = Scores(pass_.visibility.mask(Full()), places, places, scale=s.scale, dropout=rate)
-            mixed = pass_.backend(q, k, v, scores)[0]
+            mixed = backend(q, k, v, scores)[0]
         else:
             aside, seen = None, real
             if at is not None and marked is not None:
