@@ -224,6 +224,8 @@ def test_what_makes_no_music_is_refused(tmp_path: Path, given: dict[str, Any], s
         ours.generate(**({**_texts(), "max_new_tokens": 9, **given} if given else {}))
     with pytest.raises(ValueError, match="a row for each of 4 books of a sound"):
         ours.decoder(torch.zeros(3, 2).long())
+    with pytest.raises(ValueError, match="hold samples that are no numbers, or infinite"):
+        ours(**_texts(), input_values=torch.full((2, 1, 90), float("nan")))
     with pytest.raises(ValueError, match="predicts codes: pass decoder_input_ids, input_values or labels"):
         ours(**_texts())
 

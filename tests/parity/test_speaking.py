@@ -126,6 +126,13 @@ def test_models_that_generate_sounds_are_told_how(speaker: str) -> None:
     found = pipe(["a", "b c"], generate_kwargs={"max_new_tokens": 7}, batch_size=2)
     assert [(one["audio"].shape, one["sampling_rate"]) for one in found] == [((2, 7), 8_000)] * 2
     assert (found[0]["audio"] == 0.5).all()
+    bells = Bells()
+    bells.generation_config = formers.GenerationConfig()  # type: ignore[assignment]
+    pipe = formers.TextToAudioPipeline(bells, tokenizer, forward_params={"loud": 0.5})
+    assert pipe("a")["audio"].shape == (2, 256)  # as long as the reference's, where nobody says
+    bells.generation_config.max_new_tokens = 5
+    with pytest.raises(TypeError, match="max_new_tokens"):  # now the model says, which `generate` would read
+        pipe("a")
     with pytest.raises(ValueError, match="vocoder= is for models of spectrograms; Bells makes sounds"):
         formers.TextToAudioPipeline(Bells(), tokenizer, vocoder=Bells())
 

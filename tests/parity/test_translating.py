@@ -203,8 +203,10 @@ def test_languages_that_the_model_does_not_know_are_refused(pairs: Any) -> None:
         speaks.generate(**text())
     with pytest.raises(ValueError, match="'swh' is none of the languages in t2u_lang_code_to_id"):
         speaks.generate(**text(), tgt_lang="swh")
-    with pytest.raises(ValueError, match="spkr_id holds 3 to 3, but there are 3"):
-        speaks.generate(**text(), tgt_lang="fra", spkr_id=3, **WORDS)
+    with pytest.raises(ValueError, match="spkr_id=3 is none of this model's 3 voices: 0 to 2"):
+        speaks.generate(**text(), tgt_lang="fra", spkr_id=3)
+    with pytest.raises(TypeError, match="spkr_id is the number of a voice, from 0 to 2, not 'bob'"):
+        speaks.generate(**text(), tgt_lang="fra", speaker_id="bob")
 
 
 @torch.no_grad()

@@ -116,8 +116,10 @@ def test_one_part_of_the_processor_reads(home: Path) -> None:
     assert torch.equal(labels, wanted["input_ids"])
     with pytest.raises(ValueError, match="a call reads one of them; a transcript .* is text_target="):
         ours(ONE, audio=SAMPLES)
-    with pytest.raises(ValueError, match="`text` or `text_target`"):
+    with pytest.raises(ValueError, match="needs text=, audio= or text_target="):
         ours()
+    with pytest.raises(TypeError, match="text= takes texts, not a ndarray: sounds are audio="):
+        ours(SAMPLES)
 
 
 @pytest.mark.filterwarnings("ignore")  # the reference speaks of its own older names

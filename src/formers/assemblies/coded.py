@@ -185,7 +185,7 @@ def checked_sound(sound: Any, channels: int, dtype: torch.dtype) -> Tensor:
 
     Raises:
         TypeError: for what is no floating tensor.
-        ValueError: for another shape.
+        ValueError: for another shape, and samples that are no numbers.
     """
     if not isinstance(sound, Tensor) or not sound.is_floating_point():
         kind = getattr(sound, "dtype", type(sound).__name__)
@@ -195,6 +195,8 @@ def checked_sound(sound: Any, channels: int, dtype: torch.dtype) -> Tensor:
             f"input_values have shape [B, {channels}, samples], not {list(sound.shape)}: a feature extractor "
             "makes them"
         )
+    if not recording() and not bool(sound.isfinite().all()):
+        raise ValueError("input_values hold samples that are no numbers, or infinite: they have no codes")
     return sound.to(dtype)
 
 

@@ -171,10 +171,14 @@ class EitherProcessor(SpeechProcessor):
             What that part gives, with the ids of targets as `labels`.
 
         Raises:
-            TypeError: for a keyword that the part does not take.
+            TypeError: for a keyword that the part does not take, and a sound in place of a text.
             ValueError: for texts and sounds in one call, or neither; for a language that there is not.
         """
         audio = options.pop("audios", None) if audio is None else audio
+        if text is None and audio is None and options.get("text_target") is None:
+            raise ValueError(f"{type(self).__name__} needs text=, audio= or text_target=")
+        if hasattr(text, "dtype"):
+            raise TypeError(f"text= takes texts, not a {type(text).__name__}: sounds are audio=")
         if text is not None and audio is not None:
             raise ValueError(
                 "text= and audio= are both read, and a call reads one of them; a transcript or translation "

@@ -130,13 +130,15 @@ class VoicedTranslation(Translation):
             Waves [B, samples], floating, and how many samples of each row are real; or that record.
 
         Raises:
-            ValueError: without a language, or for one that the model does not speak; without an input.
+            TypeError: for a speaker that is no whole number.
+            ValueError: without a language, or for one that the model does not speak; for a speaker that there
+                is not; without an input.
         """
         if tgt_lang is None:
             raise ValueError("nothing says which language to speak: pass tgt_lang='fra'")
         config = kwargs.get("generation_config")
         written_in, said_in = (language(self, config, tgt_lang, name) for name in _TABLES)
-        spoken = Spoken(written_in, said_in, spkr_id if speaker_id is None else speaker_id)
+        spoken = Spoken(written_in, said_in, self._speaker(spkr_id if speaker_id is None else speaker_id))
         read = self._read(inputs, kwargs)
         own, others = sorted_options(kwargs)
         mask = own.get("attention_mask")
@@ -152,6 +154,14 @@ class VoicedTranslation(Translation):
         if return_intermediate_token_ids:
             return TranslatedSpeechOutput(waves, lengths, texts, units)
         return waves, lengths
+
+    def _speaker(self, told: Any) -> int:
+        count = self.config.vocoder_num_spkrs
+        if isinstance(told, bool) or not isinstance(told, int):
+            raise TypeError(f"spkr_id is the number of a voice, from 0 to {count - 1}, not {told!r}")
+        if not 0 <= told < count:
+            raise ValueError(f"spkr_id={told} is none of this model's {count} voices: 0 to {count - 1}")
+        return told
 
     def _read(self, inputs: Any, kwargs: dict[str, Any]) -> dict[str, Tensor]:
         """What the encoder reads, taken out of what the caller gave."""
@@ -182,6 +192,13 @@ class VoicedTranslation(Translation):
         config, spec = self.config, self._formers.facts["head"]
         silent = config.t2u_pad_token_id
         ids = units.masked_fill(units == config.t2u_eos_token_id, silent)
+        marks = ids[(ids < spec.offset) & (ids != silent)]
+        if marks.numel():
+            forbidden = [one for one in range(spec.offset) if one != silent]
+            raise ValueError(
+                f"the model wrote the mark {int(marks[0])} where a unit of speech belongs, which nothing can "
+                f"say: forbid marks with speech_suppress_tokens={forbidden}"
+            )
         ids = torch.where(ids == silent, ids, ids - spec.offset)
         one = ids.new_ones(len(ids), 1)
         waves: tuple[Tensor, Tensor] = leaf(self, "voice")(ids, one * spoken.speaker, one * spoken.waves)
