@@ -140,3 +140,32 @@ def test_what_is_no_sound_is_refused(given: dict[str, Any], says: str) -> None:
         model(**{"input_values": torch.zeros(1, 1, 900), **given})
     with pytest.raises(ValueError, match="say what is said"):
         formers.MimiModel(formers.MimiConfig(**{**CASES["plain"], "num_semantic_quantizers": 4}))
+
+
+@torch.no_grad()
+def test_either_side_stands_alone(pair: tuple[Any, Any], tmp_path: Path) -> None:
+    theirs, _ = pair
+    theirs.save_pretrained(tmp_path / "whole")
+    sound = torch.randn(2, theirs.config.audio_channels, 700, generator=torch.Generator().manual_seed(0))
+    given: dict[str, Any] = {"Encoder": {"input_values": sound}, "Decoder": {}}
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    for side in ("Encoder", "Decoder"):
+        name = f"Mimi{side}Model"
+        expected_model = getattr(theirs, side.lower())
+        assert type(expected_model) is getattr(transformers, name)
+        expected_model.set_attn_implementation("eager")
+        expected_model.save_pretrained(tmp_path / side)
+        expected = expected_model(**given[side], **asked)
+        for folder in ("whole", side):
+            ours = getattr(formers, name).from_pretrained(tmp_path / folder, attn_implementation="eager")
+            found = ours(**given[side], **asked)
+            torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=1e-5)
+            for key in ("hidden_states", "attentions"):
+                for one, other in zip(found[key], expected[key], strict=True):
+                    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+        ours.save_pretrained(tmp_path / "again")
+        read = [(tmp_path / at / "model.safetensors").read_bytes() for at in (side, "again")]
+        assert read[0] == read[1]
+        given["Decoder"] = {"latents": expected[0], "padding_mask": torch.ones(2, 1, 690)}
+    with pytest.raises(ValueError, match=r"latents are floating, \[B, \d+, frames\], not \[2, 3\]"):
+        ours(torch.zeros(2, 3))

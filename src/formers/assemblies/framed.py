@@ -14,7 +14,12 @@ from formers.assemblies.coded import SoundCodes, checked_sound, refuse_codes
 from formers.assemblies.encoder_decoder import stack_part
 from formers.assemblies.single import Single
 from formers.core.outputs import ModelOutput
-from formers.core.sound_outputs import FramedCodesOutput, FramedOutput, FramedSoundOutput
+from formers.core.sound_outputs import (
+    FramedCodesOutput,
+    FramedLatentsOutput,
+    FramedOutput,
+    FramedSoundOutput,
+)
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.nets.codec import Before, PaddedConv, TurnedConv, down, up
@@ -23,6 +28,8 @@ from formers.nn.spec.codec import FramedCodec
 from formers.nn.tree import has, leaf, place, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
+
+_ASKED = ("output_attentions", "output_hidden_states", "return_dict")
 
 
 class Framed(SoundCodes):
@@ -63,6 +70,10 @@ class Framed(SoundCodes):
             "get_audio_codes_mask": codes_mask,
         }
 
+    def layer_roles(self) -> tuple[str, ...]:
+        """Which of the layers there are."""
+        return ("before", "behind")
+
     def parts(self, s: FramedCodec) -> dict[str, nn.Module]:
         """All but the layers."""
         found = {"down": down(s.waves), "up": up(s.waves), "books": SplitCodes(s)}
@@ -79,7 +90,7 @@ class Framed(SoundCodes):
     ) -> None:
         """Register all parts."""
         super().place(model, config, pooler, masked)
-        for role in ("before", "behind"):
+        for role in self.layer_roles():
             place(model, role, self.paths[role], stack_part(config, self.layers, spec.SaidRows))
 
     def layer_classes(self, config_class: type[Any]) -> list[str]:
@@ -115,6 +126,88 @@ class Framed(SoundCodes):
         return FramedOutput(**states.extras)
 
 
+class FramedHalf(Framed):
+    """One side of such a codec alone: a sound to what codes are made of, or that to a sound.
+
+    Args:
+        codec: see `Framed`, as `stack` and `paths`.
+        stack: likewise.
+        paths: likewise.
+        hears: it is the side that reads sounds.
+    """
+
+    _READ = ("input_values", "padding_mask", "past_key_values", "padding_cache", "use_streaming")
+    _MADE = ("latents", "padding_mask", "past_key_values", "use_cache")
+
+    def __init__(
+        self,
+        codec: Callable[[Any], FramedCodec],
+        stack: Callable[[Any], spec.Stack],
+        paths: Mapping[str, str],
+        hears: bool,
+    ) -> None:
+        super().__init__(codec, stack, paths)
+        self.hears = hears
+        self.inputs = (*(self._READ if hears else self._MADE), *_ASKED)
+        self.main = self.inputs[0]
+        self.means = MappingProxyType(
+            {
+                **self.means,
+                "latents": "[B, E, frames], floating: what codes stand for.",
+                "past_key_values": "what the call before kept of the layers.",
+                "padding_cache": "of a stream, what the call before kept of the convolutions.",
+                "use_streaming": "return both; as the config says where None.",
+            }
+        )
+        lengths = {"get_encoded_length": encoded_length, "get_audio_codes_mask": codes_mask}
+        self.offers = lengths if hears else {}
+        own = {self.paths[role] for role in self._roles()}
+        self.unused = tuple(rf"^{path}\." for path in paths.values() if path not in own)
+
+    def _roles(self) -> tuple[str, ...]:
+        return ("down", "before", "fewer") if self.hears else ("more", "behind", "up")
+
+    def layer_roles(self) -> tuple[str, ...]:
+        """Those of its side."""
+        return tuple(role for role in super().layer_roles() if role in self._roles())
+
+    def parts(self, s: FramedCodec) -> dict[str, nn.Module]:
+        """Those of its side, without books."""
+        return {role: part for role, part in super().parts(s).items() if role in self._roles()}
+
+    def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
+        """It."""
+        return {"encoder": leaf(model, "down")} if self.hears else {"decoder": leaf(model, "up")}
+
+    def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
+        """Compute.
+
+        Raises:
+            TypeError: for what is no tensor.
+            ValueError: for another shape.
+        """
+        wanted = Ask(attentions=ask.attentions, hidden=ask.hidden)
+        cache, main = given.get("past_key_values"), given.get(self.main)
+        made: Any
+        if self.hears:
+            kept = given.get("padding_cache"), given.get("use_streaming")
+            made = latents_of(model, main, cache, *kept, wanted)
+        else:
+            width = wiring(model).facts["spec"].last_width
+            if not isinstance(main, Tensor) or main.dim() != 3 or main.shape[1] != width:
+                said = list(main.shape) if isinstance(main, Tensor) else type(main).__name__
+                raise ValueError(f"latents are floating, [B, {width}, frames], not {said}")
+            made = sound_of(model, main, given.get("padding_mask"), cache, given.get("use_cache"), wanted)
+        states = states_in(made[0])
+        states.extras["made"] = made
+        return states
+
+    def output(self, model: Any, states: States) -> ModelOutput:
+        """What was made, and what was kept."""
+        found: ModelOutput = states.extras["made"]
+        return found
+
+
 def _through(model: Any, role: str, x: Tensor, cache: Any, keeps: bool | None, ask: Ask) -> States:
     """Layers over [B, E, T]."""
     ask.backend = model.config._attn_implementation
@@ -128,10 +221,22 @@ def encoded(
 ) -> FramedCodesOutput:
     """Codes of a sound; see `encode`."""
     s: FramedCodec = wiring(model).facts["spec"]
-    streams = bool(model.config.use_streaming) if streams is None else streams
     count = s.books if count is None else count
     if isinstance(count, bool) or count not in range(s.first, s.books + 1):
         raise ValueError(f"num_quantizers is a whole number from {s.first} to {s.books}, not {count!r}")
+    made = latents_of(model, sound, cache, before, streams, ask)
+    codes = leaf(model, "books").encode(made.latents, count)
+    return FramedCodesOutput(
+        codes, made.past_key_values, made.padding_cache, made.hidden_states, made.attentions
+    )
+
+
+def latents_of(
+    model: Any, sound: Any, cache: Any, before: Before | None, streams: bool | None, ask: Ask
+) -> FramedLatentsOutput:
+    """What codes are made of, [B, E, frames]."""
+    s: FramedCodec = wiring(model).facts["spec"]
+    streams = bool(model.config.use_streaming) if streams is None else streams
     sound = checked_sound(sound, s.channels, next(leaf(model, "down").parameters()).dtype)
     before = Before() if streams and before is None else before
     x = leaf(model, "down")(sound) if before is None else leaf(model, "down")(sound, before)
@@ -139,8 +244,7 @@ def encoded(
     x = states.last.transpose(1, 2)
     if has(model, "fewer"):
         x = leaf(model, "fewer")(x) if before is None else leaf(model, "fewer")(x, before)
-    codes = leaf(model, "books").encode(x, count)
-    return FramedCodesOutput(codes, states.cache, before, states.hidden, states.attentions)
+    return FramedLatentsOutput(x, states.cache, before, states.hidden, states.attentions)
 
 
 def decoded(
@@ -149,8 +253,14 @@ def decoded(
     """The sound of codes; see `decode`."""
     s: FramedCodec = wiring(model).facts["spec"]
     refuse_codes(codes, s.books, s.size, "[B, books, T]")
-    x = leaf(model, "books").decode(codes)
-    x = leaf(model, "more")(x) if has(model, "more") else x
+    return sound_of(model, leaf(model, "books").decode(codes), mask, cache, keeps, ask)
+
+
+def sound_of(
+    model: Any, latents: Tensor, mask: Tensor | None, cache: Any, keeps: bool | None, ask: Ask
+) -> FramedSoundOutput:
+    """The sound of what codes stand for, [B, E, frames]."""
+    x = leaf(model, "more")(latents) if has(model, "more") else latents
     keeps = bool(model.config.use_cache) if keeps is None else keeps
     states = _through(model, "behind", x, cache, keeps, ask)
     values = leaf(model, "up")(states.last.transpose(1, 2))

@@ -22,6 +22,17 @@ class FramedOutput(ModelOutput):
 
 
 @dataclasses.dataclass
+class FramedLatentsOutput(ModelOutput):
+    """What codes of frames are made of, [B, E, frames], and what is kept of a stream."""
+
+    latents: Tensor | None = None
+    past_key_values: Any = None
+    padding_cache: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclasses.dataclass
 class FramedCodesOutput(ModelOutput):
     """Codes of a sound, [B, books, T], what was kept for the rest of a stream, and the layers' states."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.family import Family
-from formers.assemblies.framed import Framed
+from formers.assemblies.framed import Framed, FramedHalf
 from formers.configs import PretrainedConfig
 from formers.models import encodec, llama
 from formers.models.registry import register
@@ -82,6 +82,20 @@ class MimiConfig(PretrainedConfig):
         return self.num_quantizers
 
 
+class MimiEncoderConfig(MimiConfig):
+    """Configuration of what makes frames of sounds; also read from files of the whole."""
+
+    model_type = "mimi_encoder"
+    reads = ("mimi",)
+
+
+class MimiDecoderConfig(MimiConfig):
+    """Configuration of what makes sounds of frames; also read from files of the whole."""
+
+    model_type = "mimi_decoder"
+    reads = ("mimi",)
+
+
 NAMES = spec.Names(
     layers="layers",
     layer={
@@ -136,21 +150,38 @@ def codec(c: Any) -> FramedCodec:
     )
 
 
+PATHS = {
+    **{"down": "encoder", "up": "decoder", "books": "quantizer"},
+    **{"before": "encoder_transformer", "behind": "decoder_transformer"},
+    **{"fewer": "downsample", "more": "upsample"},
+}
 MIMI = register(
     Family(
         model_type="mimi",
         name="Mimi",
         config=MimiConfig,
         base="mimi",
-        assembly=Framed(
-            codec,
-            stack,
-            {
-                **{"down": "encoder", "up": "decoder", "books": "quantizer"},
-                **{"before": "encoder_transformer", "behind": "decoder_transformer"},
-                **{"fewer": "downsample", "more": "upsample"},
-            },
-        ),
+        assembly=Framed(codec, stack, PATHS),
         heads={},
+    )
+)
+MIMI_ENCODER = register(
+    replace(
+        MIMI,
+        model_type="mimi_encoder",
+        name="MimiEncoder",
+        config=MimiEncoderConfig,
+        base="encoder",
+        assembly=FramedHalf(codec, stack, PATHS, hears=True),
+    )
+)
+MIMI_DECODER = register(
+    replace(
+        MIMI,
+        model_type="mimi_decoder",
+        name="MimiDecoder",
+        config=MimiDecoderConfig,
+        base="decoder",
+        assembly=FramedHalf(codec, stack, PATHS, hears=False),
     )
 )

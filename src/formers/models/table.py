@@ -151,6 +151,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "mbart": ("mbart", "MBart"),
     "megatron-bert": ("megatron_bert", "MegatronBert"),
     "mimi": ("mimi", "Mimi"),
+    "mimi_decoder": ("mimi", "MimiDecoder"),
+    "mimi_encoder": ("mimi", "MimiEncoder"),
     "minicpm3": ("minicpm3", "MiniCPM3"),
     "ministral": ("ministral", "Ministral"),
     "mistral": ("mistral", "Mistral"),
