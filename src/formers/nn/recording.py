@@ -42,7 +42,7 @@ class _Symbol:
 class Listed:
     """What is held under keys of sizes while `torch.compile` records: compared, and never hashed.
 
-    A number that is hashed, or whose comparison has to be decided, is fixed: the graph would serve that alone.
+    A number that is hashed, or whose comparison is decided, is fixed: the graph would serve that alone.
     """
 
     def __init__(self) -> None:

@@ -39,8 +39,8 @@ class Slot:
 class Growing(Slot):
     """Everything ever seen, in storage that grows by blocks; `capacity` tokens are reserved at once.
 
-    While a graph is recorded the new ones are joined to what is held, whose storage is as long as that: blocks
-    would make a graph for each number of them.
+    While a graph is recorded the new ones are joined to what is held, whose storage is as long as that:
+    blocks would make a graph for each number of them.
     """
 
     joins = True
