@@ -1,7 +1,7 @@
-"""Weights of layers split over processes: the plan follows from the roles of leaves, torch's DTensor does the rest.
+"""Weights split over processes: the plan follows from the roles of leaves, torch's DTensor does the rest.
 
-Queries, keys, values and what feed-forwards expand are split by columns, what projects back by rows (Shoeybi et al.
-2019, arXiv:1909.08053, section 3). Every process reads the same batch and holds whole states.
+Queries, keys, values and what feed-forwards expand are split by columns, what projects back by rows (Shoeybi
+et al. 2019, arXiv:1909.08053, section 3). Every process reads the same batch and holds whole states.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Part:
 
 
 def plan_of(model: nn.Module) -> dict[str, str]:
-    """Path of a leaf, with `*` for numbers of layers -> "colwise" or "rowwise". Empty where none can be split."""
+    """Paths of leaves, `*` for numbers of layers -> "colwise" or "rowwise"; empty where none can be split."""
     found: dict[str, str] = {}
     for part in _parts(model):
         found |= {_NUMBER.sub("*", path): "colwise" for path in part.columns}
@@ -79,8 +79,8 @@ def split(model: Any, plan: Any = "auto", size: int | None = None, mesh: Any = N
     for part in parts:
         if part.count % count:
             raise ValueError(
-                f"{part.columns[0]} is of {part.count} heads or features, which {count} processes cannot share "
-                "evenly: set tp_size to a divisor"
+                f"{part.columns[0]} is of {part.count} heads or features, which {count} processes cannot "
+                "share evenly: set tp_size to a divisor"
             )
     if mesh.device_type != "cpu":
         model.to(torch.device(mesh.device_type, torch.accelerator.current_device_index()))
@@ -140,8 +140,8 @@ def _chosen(part: Part, wanted: dict[str, str]) -> bool:
     named = [_NUMBER.sub("*", path) in wanted for path in (*part.columns, *part.rows)]
     if any(named) and not all(named):
         raise ValueError(
-            f"tp_plan splits some of {', '.join((*part.columns, *part.rows))} and not the others: name all of "
-            "them, or none"
+            f"tp_plan splits some of {', '.join((*part.columns, *part.rows))} and not the others: name all "
+            "of them, or none"
         )
     return all(named)
 

@@ -157,7 +157,15 @@ def spread(model: torch.nn.Module, args: Any, accelerator: Any, sharded: bool) -
     """Compile a model where that is asked for, and wrap it for several processes.
 
     FSDP2 takes a model together with its optimizer, so that `run` hands it both afterwards.
+
+    Raises:
+        ValueError: for a model whose weights are split by `tp_plan`, and several processes.
     """
+    if getattr(model, "tp_size", None) is not None and accelerator.num_processes > 1:
+        raise ValueError(
+            "processes that share weights by tp_plan read the same batches, and those of a Trainer read "
+            "different ones: train it in a loop of your own, or leave tp_plan out and shard with fsdp=True"
+        )
     wrapped: Any = model
     if args.torch_compile:
         backend, mode = str(args.torch_compile_backend), args.torch_compile_mode
