@@ -217,12 +217,12 @@ def is_sagemaker_mp_enabled() -> bool:
 
 
 def is_deepspeed_zero3_enabled() -> bool:
-    """Whether DeepSpeed shards the parameters: never, it is not supported here."""
+    """Whether DeepSpeed shards parameters as models are made: never, a Trainer hands it whole ones."""
     return False
 
 
 def deepspeed_config() -> None:
-    """DeepSpeed's settings for this process: None, it is not supported here."""
+    """DeepSpeed's settings for models that are being made: None; see `is_deepspeed_zero3_enabled`."""
     return None
 
 
