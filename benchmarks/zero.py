@@ -47,7 +47,7 @@ def train(stage: int, optimizer: str, folder: str) -> None:
         num_train_epochs=2,
         per_device_train_batch_size=8 // int(os.environ.get("WORLD_SIZE", "1")),
         gradient_accumulation_steps=2,
-        learning_rate=1e-2,
+        learning_rate=1e-3,  # AdamW makes steps of this size of gradients that are rounding alone
         optim=optimizer,
         deepspeed={**_CONFIG, "zero_optimization": {"stage": stage}} if stage else None,
         use_cpu=True,
