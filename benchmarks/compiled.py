@@ -5,9 +5,10 @@ weights in the shape of LLaMA reads prompts of 40 lengths, and goes on with one,
 cache. One graph is made for the first length, and a recompile is each further one; `speed` is the eager
 seconds over the compiled ones, both over all lengths, the better of the rounds, in turn in one process.
 
-    python benchmarks/compiled.py [--lengths 40] [--rounds 2] [--backend inductor] [--only NAME] [--threads N]
+    python benchmarks/compiled.py [--lengths 40] [--longest 320] [--rounds 2] [--backend inductor]
+        [--only NAME] [--threads N]
 
-`--backend eager` counts graphs and needs no C++ compiler.
+`--backend eager --rounds 0` counts graphs alone, and needs no C++ compiler.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class Counting:
         return made
 
 
-def lengths(count: int) -> list[int]:
-    """So many lengths up to 320, short and long by turns."""
-    found = [8 + i * 312 // max(count - 1, 1) for i in range(count)]
+def lengths(count: int, longest: int) -> list[int]:
+    """So many lengths from 8 on, short and long by turns."""
+    found = [8 + i * (longest - 8) // max(count - 1, 1) for i in range(count)]
     return [one for pair in zip(found, reversed(found), strict=True) for one in pair][:count]
 
 
@@ -118,7 +119,7 @@ def measure(name: str, options: argparse.Namespace) -> str:
     model, counting = make(), Counting(options.backend)
     compiled = torch.compile(model, backend=counting, dynamic=True, fullgraph=True)
     best = {"eager": float("inf"), "compiled": float("inf")}
-    sizes, worst = lengths(options.lengths), 0.0
+    sizes, worst = lengths(options.lengths, options.longest), 0.0
     with torch.no_grad():
         start = time.perf_counter()
         for a, b in zip(
@@ -134,10 +135,10 @@ def measure(name: str, options: argparse.Namespace) -> str:
                     pass
                 best[kind] = min(best[kind], time.perf_counter() - start)
     each = {kind: 1000 * seconds / len(sizes) for kind, seconds in best.items()}
-    return (
-        f"| {name} | {counting.graphs and 1} | {counting.graphs - 1} | {worst:.1e} | {each['eager']:.1f} | "
-        f"{each['compiled']:.1f} | {best['eager'] / best['compiled']:.2f} | {first:.0f} |"
-    )
+    speed = f"{each['eager']:.1f} | {each['compiled']:.1f} | {best['eager'] / best['compiled']:.2f}"
+    speed = speed if options.rounds else "- | - | -"
+    graphs = f"{min(counting.graphs, 1)} | {counting.graphs - 1}"
+    return f"| {name} | {graphs} | {worst:.1e} | {speed} | {first:.0f} |"
 
 
 def main() -> None:
@@ -146,6 +147,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--lengths", type=int, default=40)
+    parser.add_argument("--longest", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--only", default="")
