@@ -217,12 +217,12 @@ def is_sagemaker_mp_enabled() -> bool:
 
 
 def is_deepspeed_zero3_enabled() -> bool:
-    """Whether DeepSpeed shards parameters as models are made: never, a Trainer hands it whole ones."""
+    """Whether DeepSpeed shards the parameters: never, it is not supported here."""
     return False
 
 
 def deepspeed_config() -> None:
-    """DeepSpeed's settings for models that are being made: None; see `is_deepspeed_zero3_enabled`."""
+    """DeepSpeed's settings for this process: None, it is not supported here."""
     return None
 
 
