@@ -108,13 +108,25 @@ def test_the_name_of_a_repository_is_refused():
 # compilation
 
 
-def test_a_compile_config_is_taken_and_written_and_said_to_change_nothing(tmp_path):
-    plain = model_of("llama").generate(prompt(), max_new_tokens=NEW)
-    with pytest.warns(Notice, match="compiles none"):
-        found = model_of("llama").generate(
-            prompt(), max_new_tokens=NEW, compile_config=CompileConfig(dynamic=True)
-        )
-    assert torch.equal(found, plain)
+def test_steps_over_a_static_cache_are_compiled_to_graphs_that_serve_all_calls():
+    model, graphs = model_of("llama"), []
+
+    def backend(graph, example):
+        graphs.append(graph)
+        return graph.forward
+
+    how = CompileConfig(backend=backend, mode=None, dynamic=True, fullgraph=True)
+    for rows in (prompt(), prompt()[:, :-1]):
+        plain = model.generate(rows, max_new_tokens=NEW)
+        given = {"cache_implementation": "static", "max_new_tokens": NEW, "compile_config": how}
+        assert torch.equal(model.generate(rows, **given), plain)
+        assert torch.equal(model.generate(rows, **given, disable_compile=True), plain)
+    assert len(graphs) == 1
+
+
+def test_a_compile_config_is_written_and_needs_a_static_cache(tmp_path):
+    with pytest.warns(Notice, match="over a static cache alone"):
+        model_of("llama").generate(prompt(), max_new_tokens=NEW, compile_config=CompileConfig())
     GenerationConfig(compile_config=CompileConfig(mode="default")).save_pretrained(tmp_path)
     assert GenerationConfig.from_pretrained(tmp_path).compile_config["mode"] == "default"
     with pytest.raises(TypeError, match="CompileConfig"):

@@ -281,6 +281,8 @@ def test_thresholds_come_from_the_settings_then_the_file_then_the_default(tmp_pa
 def test_what_cannot_classify_is_refused_in_words():
     with pytest.raises(TypeError, match="cannot serve SimpleNamespace: it has no prepare, run"):
         service_of(SimpleNamespace(), Settings())
+    with pytest.raises(TypeError, match="whose model reads once"):
+        service_of(SimpleNamespace(), Settings(torch_compile=True))
 
 
 def test_metrics_count_every_text_of_a_request_in_the_buckets_of_the_reference():

@@ -13,6 +13,7 @@ import formers
 from formers import Seq2SeqTrainingArguments, TrainingArguments
 from formers.core.notices import Notice
 from formers.training.arguments.backends import tf32
+from formers.training.processes import make_accelerator
 
 
 def test_older_spellings_mean_the_same():
@@ -227,3 +228,9 @@ def test_the_chained_setters_set_fields_by_shorter_names():
         args.set_save(steps=0)
     with pytest.raises(TypeError, match="unexpected keyword"):
         args.set_save(every=3)
+
+
+def test_deepspeed_is_refused_with_what_does_the_same():
+    arguments = TrainingArguments("out", deepspeed={"zero_optimization": {"stage": 3}}, use_cpu=True)
+    with pytest.raises(ValueError, match="fsdp=True shards"):
+        make_accelerator(arguments)

@@ -54,6 +54,9 @@ def serve(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Most tokens that a text may be gone on with.")
     ] = 4096,
+    torch_compile: Annotated[
+        bool, typer.Option("--torch-compile", help="Compile the model; the warm-up makes its graphs.")
+    ] = False,
     log: Log = None,
     api_key: Annotated[
         str | None,
@@ -87,6 +90,7 @@ def serve(
         max_texts=max_texts,
         max_queued_requests=max_queued_requests,
         max_new_tokens=max_new_tokens,
+        torch_compile=torch_compile,
         log_path=log,
         api_key=api_key,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ class Decoder:
             first.
         peers: other processes, which hear of every call of the model.
         prompts: [B, T], int64, the tokens of the prompts, by which pictures know their rows.
+        steps: what is called in place of the model where rows read one token each behind a cache.
 
     The model is called as its users call it, so that whatever they changed is obeyed.
     """
@@ -57,8 +58,10 @@ class Decoder:
         early: bool = False,
         peers: Peers | None = None,
         prompts: Tensor | None = None,
+        steps: Callable[..., Any] | None = None,
     ) -> None:
         self.peers, self.prompts = peers, prompts
+        self._steps = model if steps is None else steps
         self.model, self.inputs, self.offset, self.chunk = model, dict(inputs), offset, chunk
         self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
         self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
@@ -142,7 +145,8 @@ class Decoder:
         self._first = False
         if self.peers is not None:
             self.peers.go_on(given)
-        return self.model(**given, **self.asks, return_dict=True)
+        call = self._steps if held and stop - held == 1 else self.model
+        return call(**given, **self.asks, return_dict=True)
 
     def _reach(self, columns: int) -> None:
         """Let masks, positions and the like reach to `columns`, where several tokens were added at once."""

@@ -10,10 +10,9 @@ import torch
 
 from formers.configs import GenerationConfig
 from formers.configs.generation import GenerationMode
-from formers.core.notices import notice
 from formers.generation import settle
 from formers.generation.build import criteria_for, processors_for, structure_for
-from formers.generation.compiling import check
+from formers.generation.compiling import compiled
 from formers.generation.decoder import Decoder, cache_name, taken_by
 from formers.generation.healing import healed
 from formers.generation.peers import peers_of
@@ -67,9 +66,6 @@ def settled(
     """Everything but processors and criteria."""
     config = settle.settings(model, given, kwargs)
     structure_for(config, extras.get("tokenizer"))  # refused, if at all, before anything is read
-    if config.compile_config is not None:
-        check(config.compile_config)
-        notice("compile_config changes nothing: generate() runs its steps as they are, and compiles none")
     name, inputs = settle.taken_inputs(model, inputs, kwargs)
     inputs = settle.brought(model, inputs, kwargs)
     settle.refuse(model, kwargs)
@@ -108,6 +104,8 @@ def settled(
     rows = ids.repeat_interleave(copies, 0)
     call = Call(model, config, rows, kwargs, prompt, batch, copies, limit, eos, pad, offset)
     call.extras = extras
+    if not config.disable_compile:
+        call.steps = compiled(model, config.compile_config, kwargs.get(cache_name(model)))
     return call
 
 

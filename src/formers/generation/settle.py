@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class Call:
         processors, criteria: what shapes scores and what ends rows.
         streamer: whom tokens are handed to as they come.
         peers: other processes that go on with the same model.
+        steps: what is called in place of the model where rows read one token each; None for the model.
         extras: what strategies want beside: tokenizers, an assistant.
     """
 
@@ -66,6 +67,7 @@ class Call:
     streamer: Any = None
     generator: torch.Generator | None = None
     peers: Peers | None = None
+    steps: Callable[..., Any] | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -93,6 +95,7 @@ class Call:
             early=bool(shown or config.guidance_scale),
             peers=self.peers,
             prompts=self.ids[:: self.copies],
+            steps=self.steps,
         )
 
 

@@ -51,6 +51,7 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     accepts_loss_kwargs: ClassVar[bool] = True
     _saving_keywords: ClassVar[tuple[str, ...]] = ("max_shard_size", "safe_serialization", "variant", "tags")
     supports_gradient_checkpointing: ClassVar[bool] = True
+    tp_size: int | None = None  # how many processes share the weights; None where none do
     model_tags: list[str] | None = None  # what the model card says beside its own
     load_report: ClassVar[LoadReport | None] = _LastLoad()  # type: ignore[assignment]
 
@@ -110,6 +111,8 @@ class PreTrainedModel(Block, Adaptable, Pushable):
                 `use_safetensors`, `variant`, `key_mapping` (regular expression -> what stands in its
                 place in names of the files), `offload_folder`, the Hub keywords (`revision`, `subfolder`,
                 `token`, `cache_dir`, `local_files_only`, `force_download`), and any field of the config.
+                `tp_plan="auto"` splits the weights over the processes that torchrun started, `tp_size` or
+                those of `device_mesh`; all of them read the same batches, and save together.
 
         Returns:
             The model in evaluation mode; with `output_loading_info=True` a pair with the loading info.
@@ -201,6 +204,20 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     def base_model(self) -> nn.Module:
         """The model under the head; itself when it has none."""
         return getattr(self, self.base_model_prefix, self) if self.base_model_prefix else self
+
+    @property
+    def tp_plan(self) -> dict[str, str]:
+        """Which leaves `tp_plan="auto"` splits, by pattern: "colwise" or "rowwise"."""
+        from formers.model.tensor_parallel import plan_of
+
+        return plan_of(self)
+
+    _tp_plan = tp_plan
+
+    @property
+    def supports_tp_plan(self) -> bool:
+        """Whether there are any."""
+        return bool(self.tp_plan)
 
     def _tied_weights(self) -> dict[str, str]:
         """Names of parameters that are another's twin: target -> source."""

@@ -37,6 +37,9 @@ _OPTIONS = (
     "quantization_config",
     "load_in_8bit",
     "load_in_4bit",
+    "tp_plan",
+    "tp_size",
+    "device_mesh",
 )
 _GONE = {
     "from_tf": "TensorFlow weights are not read; convert them to safetensors first",
@@ -73,6 +76,7 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     _notice_no_effect(options)
     given = {key: options.pop(key) for key in _OPTIONS if key in options}
     state_dict = given.pop("state_dict", None)
+    shared = _shared(given)
     under = None if name is None or state_dict is not None else beneath(name, hub)
     if under is not None:
         found = load_pretrained(cls, under[0], args, {**options, **given, **under[1]})
@@ -119,9 +123,25 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     if source is not None and model.can_generate():
         model.generation_config = _generation_config(name, hub, config)
     model.eval()
+    if shared:
+        from formers.model.tensor_parallel import split
+
+        split(model, *shared)
     if given.get("output_loading_info"):
         return model, report.as_dict()
     return model
+
+
+def _shared(given: dict[str, Any]) -> tuple[Any, ...]:
+    """How processes share the weights: plan, size and mesh; empty where they do not."""
+    plan, size, mesh = (given.pop(key, None) for key in ("tp_plan", "tp_size", "device_mesh"))
+    if plan is None and size is None:
+        if mesh is not None:
+            raise ValueError("device_mesh says which processes share the weights of a tp_plan: give one")
+        return ()
+    if given.get("device_map") is not None:
+        raise ValueError("tp_plan and device_map both say where weights lie: leave one out")
+    return ("auto" if plan is None else plan), size, mesh
 
 
 def _refuse_gone(options: dict[str, Any]) -> None:

@@ -35,9 +35,14 @@ def save_pretrained(model: Any, folder: Path, options: dict[str, Any]) -> None:
         own = ("is_main_process", "state_dict", "push_to_hub", "safe_serialization", *PUSH_KEYWORDS)
         save_adapters(model, folder, {key: value for key, value in options.items() if key in own})
         return
-    if not options.pop("is_main_process", True):
+    main, tensors = options.pop("is_main_process", True), options.pop("state_dict", None)
+    if model.tp_size is not None and tensors is None:
+        from formers.model.tensor_parallel import gathered
+
+        tensors, writes = gathered(model)  # all processes ask, and one writes
+        main = main and writes
+    if not main:
         return
-    tensors = options.pop("state_dict", None)
     if tensors is None:
         tensors = {name: t for name, t in model.state_dict().items() if name not in model._unsaved}
     # a tied tensor is saved once, under the name of its source

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from formers.nn.recording import by_sizes, recording
+from formers.nn.recording import Listed, by_sizes, recording
 
 
 @dataclass(frozen=True)
@@ -299,6 +299,7 @@ class Written(Mask):
 
     mask: Mask
     held: dict[tuple[object, ...], tuple[Tensor | None, Tensor, Tensor]] = field(default_factory=dict)
+    listed: Listed = field(default_factory=lambda: Listed())  # a class cannot be traced here
 
     @property
     def per_row(self) -> bool:
@@ -312,6 +313,9 @@ class Written(Mask):
     def out(self, batch: int, query: Tensor, key: Tensor) -> Tensor | None:
         """See `materialise`; the positions are held too, so that no others get their identity."""
         place = by_sizes(batch, id(query), id(key))
+        if torch.compiler.is_dynamo_compiling():
+            found = self.listed.once(place, lambda: (materialise(self.mask, batch, query, key), query, key))
+            return found[0]  # type: ignore[no-any-return]
         if place not in self.held:
             self.held[place] = (materialise(self.mask, batch, query, key), query, key)
         return self.held[place][0]

@@ -16,7 +16,7 @@ from formers.nn.grids import Axial
 from formers.nn.layout import Layout
 from formers.nn.masks import Blocks, Either, Full, Mask, Padding, Renumbered, Written
 from formers.nn.positions import Rotary
-from formers.nn.recording import by_sizes, transformed
+from formers.nn.recording import Listed, by_sizes, transformed
 
 T = TypeVar("T")
 
@@ -110,9 +110,12 @@ class Memo:
 
     def __init__(self) -> None:
         self._held: dict[object, object] = {}
+        self._listed = Listed()
 
     def once(self, key: object, make: Callable[[], T]) -> T:
         """The value under `key`, made where it is missing."""
+        if isinstance(key, tuple) and torch.compiler.is_dynamo_compiling():
+            return self._listed.once(key, make)  # type: ignore[no-any-return]
         if key not in self._held:
             self._held[key] = make()
         return self._held[key]  # type: ignore[return-value]

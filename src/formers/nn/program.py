@@ -263,7 +263,9 @@ def compute(node: Any, flow: Flow) -> None:
         _compute_both(node, flow, flow.second)
         return
     alone, flat = flow.pass_.visibility.encoder is None, node._formers.flat
-    if flat is None or flow.pass_.watched:
+    if (
+        flow.pass_.watched or flat is None
+    ):  # in this order: a graph is watched, and must not ask for the other
         for step in node._formers.program:
             if not (alone and step.crosses):
                 step.run(node, flow)

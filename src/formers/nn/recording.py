@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,6 +37,34 @@ class _Symbol:
 
     def __hash__(self) -> int:
         return 0
+
+
+class Listed:
+    """What is held under keys of sizes while `torch.compile` records: compared, and never hashed.
+
+    A number that is hashed, or whose comparison is decided, is fixed: the graph would serve that alone.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[tuple[object, ...], Any]] = []
+
+    def once(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """The value under `key`, made where it is missing."""
+        for known, value in self._entries:
+            if len(known) == len(key) and all(_same(a, b) for a, b in zip(known, key, strict=True)):
+                return value
+        value = make()
+        self._entries.append((key, value))
+        return value
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two parts of keys are the same for every size that the graph serves."""
+    if isinstance(a, int) and isinstance(b, int):
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(a == b)
+    return a == b
 
 
 def by_sizes(*parts: object) -> tuple[object, ...]:

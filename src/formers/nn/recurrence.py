@@ -136,6 +136,8 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
     Returns:
         h of every token, [b, t, ..].
     """
+    if torch.compiler.is_exporting():  # a loop within the graph, so that it serves all lengths
+        return _scanned(keep, add, state)
     if recording():
         held = []
         for kept, added in zip(keep.unbind(1), add.unbind(1), strict=True):
@@ -169,7 +171,7 @@ def recur_in_chunks(fades: Tensor, add: Tensor, state: Tensor) -> Tensor:
         [b, t, ..].
     """
     count, length = add.shape[:2]
-    size = math.isqrt(length)
+    size = 0 if torch.compiler.is_exporting() else math.isqrt(length)
     if size < 3:
         return recur(fades.exp(), add, state)
     chunks = -(-length // size)
@@ -180,6 +182,19 @@ def recur_in_chunks(fades: Tensor, add: Tensor, state: Tensor) -> Tensor:
     ends = recur(kept[:, :, -1], near[:, :, -1].clone(), state)  # [b, chunks, I]
     before = torch.cat((state[:, None], ends[:, :-1]), dim=1)[:, :, None]
     return torch.addcmul(near, kept, before).flatten(1, 2)[:, :length]
+
+
+def _scanned(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
+    """`recur` as one operator of the graph, of any number of tokens."""
+    from torch._higher_order_ops.scan import scan
+
+    def step(held: Tensor, given: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        found = torch.addcmul(given[1], given[0], held)
+        return found, found.clone()
+
+    _, held = scan(step, state, (keep.transpose(0, 1), add.transpose(0, 1)))
+    made: Tensor = held.transpose(0, 1)
+    return made
 
 
 class _Recur(torch.autograd.Function):

@@ -92,6 +92,21 @@ def _called(model: Any, name: str | None) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
+def _compile(model: Any) -> None:
+    """Let one graph serve all lengths of what a pipeline's model reads.
+
+    Raises:
+        TypeError: for what has no such model, or writes.
+    """
+    inner = getattr(model, "model", None)
+    if getattr(model, "task", None) == WRITES or not hasattr(inner, "compile"):
+        raise TypeError(
+            "torch_compile is for pipelines whose model reads once: what writes goes on with many texts in "
+            "one cache that changes under it, and a Classifier has no model of torch. Leave it out"
+        )
+    inner.compile(dynamic=True)
+
+
 def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
     """Make the service around a pipeline, a model's name or folder, or a Classifier.
 
@@ -115,6 +130,8 @@ def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
 
             row_of(task)  # before anything large is loaded
         model = pipeline(task or task_of(name), model=name)
+    if settings.torch_compile:
+        _compile(model)
     found = getattr(model, "task", None)
     if isinstance(found, str) and hasattr(model, "check_call") and _is_of_table(found, task):
         from formers.serving.tasks.server import TaskServer

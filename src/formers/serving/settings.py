@@ -51,6 +51,7 @@ class Settings:
         log_path: file that the request lines (JSON) are appended to. None: standard error.
         log_texts: write the texts into the request lines. Off: a log must not become a copy of people's mail.
         warm_up: run the model over a few lengths before the server says that it is ready.
+        torch_compile: compile the model; the warm-up then makes the graphs that serve all lengths.
         drain_timeout: seconds that a stopping server gives to the requests that it holds.
         drift_baseline: file (or its folder) with the texts and scores of a reference period, see
             `formers.desk.drift`. None: `drift-baseline.json` beside the model, if there is one.
@@ -82,6 +83,7 @@ class Settings:
     log_path: str | Path | None = None
     log_texts: bool = False
     warm_up: bool = True
+    torch_compile: bool = False
     drain_timeout: float = option(30.0, above=0)
     drift_baseline: str | Path | None = None
 

@@ -568,10 +568,8 @@ def _segments(s: spec.Stack, inputs: Inputs, given: dict[str, Any], batch: int, 
         return None
     if not (s.causal and s.decoder):
         return None
-    if recording():
-        return None
     starts = positions[:, 1:] != positions[:, :-1] + 1  # [B, T - 1]
-    if not bool(starts.any()):
+    if not recording() and not bool(starts.any()):  # a graph serves rows of several and of one
         return None
     ids = torch.nn.functional.pad(starts.long().cumsum(1), (1, 0))  # [B, T]
     return Segments(ids.expand(batch, -1))

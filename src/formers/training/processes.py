@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from formers.core.extras import MissingExtra, installed, need
+from formers.core.extras import need
 from formers.core.notices import notice, refuse_unknown
 
 # accelerate keeps its states per process for ever, and has no public name for giving them up
@@ -102,9 +102,16 @@ def make_accelerator(args: Any) -> Any:
     """The Accelerator of a trainer; its `weigh`, where set, is given each loss before its backward pass.
 
     Raises:
-        MissingExtra: without accelerate, or without deepspeed where it is asked for.
+        MissingExtra: without accelerate.
+        ValueError: for DeepSpeed, with the reason.
     """
     accelerate = need("accelerate", "train", "training")
+    if args.deepspeed or os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
+        raise ValueError(
+            "DeepSpeed is not offered: its engine runs backward passes and the optimizer by itself, and the "
+            "Trainer's loop does not hand it these (on CPUs accelerate would train without it in silence). "
+            "fsdp=True shards parameters, gradients and the optimizer's state, as ZeRO 3 does"
+        )
     args.device  # noqa: B018 - joins the process group with our timeout and backend
     _give_up(accelerate.state.AcceleratorState)  # a second trainer may ask for another precision
     kwargs: dict[str, Any] = {
@@ -112,14 +119,6 @@ def make_accelerator(args: Any) -> Any:
         "cpu": args.use_cpu,
         "kwargs_handlers": _handlers(args, accelerate),
     }
-    if args.deepspeed:
-        if not installed("deepspeed"):
-            raise MissingExtra("deepspeed= needs the package deepspeed: pip install deepspeed")
-        kwargs["deepspeed_plugin"] = accelerate.utils.DeepSpeedPlugin(
-            hf_ds_config=args.deepspeed,
-            gradient_accumulation_steps=args.gradient_accumulation_steps,
-            gradient_clipping=args.max_grad_norm,
-        )
     plugin = None
     if args.fsdp and args.world_size < 2:
         notice(
@@ -146,7 +145,7 @@ def make_accelerator(args: Any) -> Any:
                 prepared.clear()
 
     made, kinds, process = Accelerator(**kwargs), accelerate.DistributedType, accelerate.PartialState()
-    if process.device.type == "cpu" and process.num_processes > 1 and not args.deepspeed:
+    if process.device.type == "cpu" and process.num_processes > 1:
         # accelerate looks at the plugin where there are GPUs; what it calls of torch works on CPUs too
         process.distributed_type = kinds.MULTI_CPU if plugin is None else kinds.FSDP
         made.state.distributed_type, made.state.fsdp_plugin = process.distributed_type, plugin
@@ -157,7 +156,15 @@ def spread(model: torch.nn.Module, args: Any, accelerator: Any, sharded: bool) -
     """Compile a model where that is asked for, and wrap it for several processes.
 
     FSDP2 takes a model together with its optimizer, so that `run` hands it both afterwards.
+
+    Raises:
+        ValueError: for a model whose weights are split by `tp_plan`, and several processes.
     """
+    if getattr(model, "tp_size", None) is not None and accelerator.num_processes > 1:
+        raise ValueError(
+            "processes that share weights by tp_plan read the same batches, and those of a Trainer read "
+            "different ones: train it in a loop of your own, or leave tp_plan out and shard with fsdp=True"
+        )
     wrapped: Any = model
     if args.torch_compile:
         backend, mode = str(args.torch_compile_backend), args.torch_compile_mode

@@ -39,7 +39,8 @@ class Slot:
 class Growing(Slot):
     """Everything ever seen, in storage that grows by blocks; `capacity` tokens are reserved at once.
 
-    While a graph is exported the new ones are joined to what is held: its storage is as long as that.
+    While a graph is recorded the new ones are joined to what is held, whose storage is as long as that:
+    blocks would make a graph for each number of them.
     """
 
     joins = True
@@ -54,8 +55,10 @@ class Growing(Slot):
         """Append; while gradients or a graph are recorded the storage is not written in place."""
         end = self.length + keys.shape[2]
         tracked = torch.is_grad_enabled() and (keys.requires_grad or self._tracked())
-        if tracked or (self.joins and torch.compiler.is_exporting()):
+        if tracked or (self.joins and torch.compiler.is_compiling()):
             held = self.contents()
+            if held is None and torch.compiler.is_dynamo_compiling():  # laid out as those that are joined
+                keys, values = keys.contiguous(), values.contiguous()
             self.keys = keys if held is None else torch.cat((held[0], keys), dim=2)  # [B, G, S, D]
             self.values = values if held is None else torch.cat((held[1], values), dim=2)  # [B, G, S, D]
         else:

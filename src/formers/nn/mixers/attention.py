@@ -191,7 +191,7 @@ class Attend(Step):
                 project(leaf(node, self.prefix + role), read, None, watched) for role, read in reads.items()
             )
             if s.gated:
-                q, gate = _by_head(q, heads.query).chunk(2, dim=-1)
+                q, gate = _of_width(q, 2 * heads.width).chunk(2, dim=-1)
                 q, flow.gate = q.flatten(-2), gate.flatten(-2)
             if not s.clip_normed:
                 q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
@@ -199,7 +199,7 @@ class Attend(Step):
                 q, k = self._normed(node, q, k, watched)
             if s.clip_normed:
                 q, k, v = self._clipped(q), self._clipped(k), self._clipped(v)
-            q, k, v = _by_head(q, heads.query), _by_head(k, heads.key_value), _by_head(v, heads.key_value)
+            q, k, v = (_of_width(t, heads.width) for t in (q, k, v))
         if s.qk_norm is not None and s.qk_norm_over != "all" and not s.qk_norm_last:
             q, k = self._normed(node, q, k, watched)
         return q, k, v
@@ -389,9 +389,9 @@ class Attend(Step):
         """Attention of the decoder's tokens to the encoder's states. [.., E] -> [.., H, D]."""
         heads, pass_ = self.spec.heads, flow.pass_
         x = placed(flow.x, pass_) if self.spec.placed else flow.x
-        q = _by_head(project(leaf(node, self.prefix + "q"), x, None, pass_.watched), heads.query)
+        q = _of_width(project(leaf(node, self.prefix + "q"), x, None, pass_.watched), heads.width)
         q = q.transpose(0, 1) if self.spec.by_time and pass_.watched else q
-        batched = q.reshape(pass_.layout.batch, pass_.layout.length, heads.query, heads.width)
+        batched = q.reshape(pass_.layout.batch, pass_.layout.length, *q.shape[-2:])
         memory = self._memory(pass_)
         if memory is None:
             k, v = self._encoder_keys(node, pass_, flow.index)
@@ -440,7 +440,6 @@ class Attend(Step):
         flat = states if pass_.watched else states.reshape(batch * length, width)  # [B * S, E]
         turned = self.spec.by_time and pass_.watched
         flat = flat.transpose(0, 1) if turned else flat
-        shape = (batch, length, self.spec.heads.key_value, self.spec.heads.width)
         roles = ("kv",) if self.spec.fused else ("k", "v")
         own = self.spec.placed and not self.spec.held
         beside = pass_.memo.get("encoder places") if own else None
@@ -451,7 +450,8 @@ class Attend(Step):
         ]
         made = list(made[0].chunk(2, dim=-1)) if self.spec.fused else made
         made = [t.transpose(0, 1) for t in made] if turned else made
-        k, v = (t.reshape(shape).transpose(1, 2) for t in made)
+        width = self.spec.heads.width
+        k, v = (t.reshape(batch, length, t.shape[-1] // width, width).transpose(1, 2) for t in made)
         return k, v
 
 
@@ -459,6 +459,11 @@ def placed(x: Tensor, pass_: Pass) -> Tensor:
     """Rows with what stands beside them for their places, where the pass holds that."""
     beside = pass_.memo.get("places")
     return x if beside is None else x + beside
+
+
+def _of_width(x: Tensor, width: int) -> Tensor:
+    """[.., H * D] -> [.., H, D]: as many heads as the leaf has, where processes share them."""
+    return _by_head(x, x.shape[-1] // width)
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:

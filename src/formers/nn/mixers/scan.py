@@ -122,8 +122,10 @@ def _scan(
     """
     rate = -decay.float().exp().t().contiguous()  # [n, I]
     scaled, out = step * u, []
-    for at in range(0, step.shape[1], _CHUNK):
-        part = slice(at, at + _CHUNK)
+    parts = [slice(None)]  # where a graph serves all lengths, it cannot be cut at places
+    if not torch.compiler.is_exporting():
+        parts = [slice(at, at + _CHUNK) for at in range(0, step.shape[1], _CHUNK)]
+    for part in parts:
         kept = (step[:, part, None] * rate).exp()  # [b, c, n, I]
         held = recur(kept, scaled[:, part, None] * writes[:, part, :, None], state)  # [b, c, n, I]
         out.append((reads[:, part, None] @ held).squeeze(-2))  # [b, c, I]
