@@ -25,9 +25,7 @@ Name = Annotated[str, typer.Argument(metavar="VERSION", help="Name of a version.
 @registry.command("add")
 def add(
     folder: Folder,
-    model: Annotated[
-        str, typer.Argument(help="Folder of a saved model, or a Hub id.", show_default=False)
-    ],
+    model: Annotated[str, typer.Argument(help="Folder of a saved model, or a Hub id.", show_default=False)],
     name: Annotated[str | None, typer.Option(help="Of the version; v1, v2, ... when left out.")] = None,
     note: Annotated[str, typer.Option(help="What it is.")] = "",
 ) -> None:

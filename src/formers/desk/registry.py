@@ -271,9 +271,7 @@ class Registry:
             stages, before = state.stages, state.before
             if to is None and stages.candidate:
                 new = replace(stages, candidate=None, share=0.0)
-                return self._write(
-                    replace(state, stages=new), f"took the share of {stages.candidate} back"
-                )
+                return self._write(replace(state, stages=new), f"took the share of {stages.candidate} back")
             back = to or (before[-1] if before else None)
             if back is None or (to is not None and to == stages.current and not stages.candidate):
                 raise RegistryError("there is nothing to go back to")
