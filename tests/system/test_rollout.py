@@ -1,4 +1,4 @@
-"""The server of a registry: shares, keys, a shadow, changes under load, and versions that cannot be loaded."""
+"""The server of a registry: shares, keys, a shadow, changes under load, versions that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -164,6 +164,6 @@ def test_a_registry_without_a_sound_current_version_is_not_served(models: Path, 
     file = registry.folder("v1") / "config.json"
     file.chmod(0o644)
     file.write_text(file.read_text() + "\n")
-    with pytest.raises(StartupError, match="v1 is not what was added: config.json changed"):
-        with running(str(registry.path)):
-            pass
+    said = "v1 is not what was added: config.json changed"
+    with pytest.raises(StartupError, match=said), running(str(registry.path)):
+        pass

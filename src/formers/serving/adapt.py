@@ -136,7 +136,7 @@ def service_of(
         if found == EMBEDS:
             from formers.serving.embedder import Embedder, PipelineEmbedder
 
-            return Embedder(PipelineEmbedder(model), settings, name)
+            return _named(Embedder(PipelineEmbedder(model), settings, name), name)
         from formers.model.revision import revision_of
         from formers.serving.writing.writer import Writer
 
@@ -151,7 +151,13 @@ def service_of(
             "model, or a formers.serving.Classifier"
         )
     classifier: Classifier = PipelineClassifier(model) if is_pipeline else model
-    return Service(classifier, settings, beside(getattr(model, "model", None)))
+    service = Service(classifier, settings, beside(getattr(model, "model", None)))
+    return _named(service, called or (_called(model, name) if is_pipeline else ""))
+
+
+def _named(service: Life, name: str) -> Life:
+    service.called = name
+    return service
 
 
 def _rollout(name: str, settings: Settings, task: str | None, options: Mapping[str, Any] | None) -> Life:

@@ -116,8 +116,10 @@ def _of_task(service: Any) -> _Parts:
 
 
 def _of_classifier(service: Service) -> _Parts:
+    from formers.serving.tasks.plain import classifying_endpoints
+
     return (
-        [_classify_route(service)],
+        [_classify_route(service), *classifying_endpoints(service)],
         [_state_routes(service), queue_routes(service), page_routes("index.html")],
         _answer,
     )
@@ -134,8 +136,13 @@ def _of_v1(service: Any) -> _Parts:
 
         return [*writing_endpoints(service), *generating_endpoints(service)], routers, refused
     from formers.serving.embeddings import embedding_endpoint
+    from formers.serving.tasks.plain import embedding_endpoints
 
-    return [embedding_endpoint(service)], [model_routes(service), page_routes()], refused
+    return (
+        [embedding_endpoint(service), *embedding_endpoints(service)],
+        [model_routes(service), page_routes()],
+        refused,
+    )
 
 
 class _Door:

@@ -23,7 +23,12 @@ class Life(ABC):
     Args:
         settings: limits and places.
         revision: what tells the model from others.
+
+    Attributes:
+        called: what requests call the model, where it has a name.
     """
+
+    called: str = ""
 
     metrics: Any  # with `render`
     summary: ClassVar[str]  # what it does, for the page of the docs

@@ -54,7 +54,7 @@ class TaskEndpoint(Endpoint):
         server = self.tasks
         asked = await self._read(scope, receive)
         answers = await self._solved(asked, scope, receive, record)
-        found = [sound(answer) for answer in answers]
+        found = [unrefused(answer) for answer in answers]
         if not asked.single:
             body = b"[" + b",".join(one.body for one in found) + b"]"
         else:
@@ -110,7 +110,7 @@ class TaskEndpoint(Endpoint):
             return await understood(raw, read, row.media)
 
 
-def sound(answer: Answer) -> Solved:
+def unrefused(answer: Answer) -> Solved:
     """An answer that is none of a refused input.
 
     Raises:
@@ -131,9 +131,9 @@ def _type_of(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
     message["content-type"] = said
     boundary = message.get_boundary("")
     kind = message.get_content_type() if "/" in said else said
-    if kind == "multipart/form-data" and not 0 < len(boundary) <= 70:
+    if kind == "multipart/form-data" and not (0 < len(boundary) <= 70 and boundary.isascii()):
         raise Refusal(422, "the Content-Type of a form needs a boundary of 1 to 70 characters")
-    return kind, boundary.encode("latin-1")
+    return kind, boundary.encode() if kind == "multipart/form-data" else b""
 
 
 def _is_media(kind: str) -> bool:
