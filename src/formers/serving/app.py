@@ -108,11 +108,11 @@ def _parts(service: Any) -> _Parts:
 
 
 def _of_task(service: Any) -> _Parts:
-    from formers.serving.tasks.endpoint import refused, task_endpoints
+    from formers.serving.tasks.endpoint import form_routes, refused, task_endpoints
     from formers.serving.tasks.tei import info_routes, tei_endpoints
 
     bare = [*task_endpoints(service), *tei_endpoints(service)]
-    return bare, [info_routes(service), page_routes()], refused
+    return bare, [info_routes(service), form_routes(service), page_routes("task.html")], refused
 
 
 def _of_classifier(service: Service) -> _Parts:

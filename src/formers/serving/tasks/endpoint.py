@@ -16,6 +16,7 @@ from formers.serving.work import Answer
 from formers.serving.writing.reply import Endpoint, Reply, documented, no_parameters
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
     from fastapi.routing import APIRoute
 
 _TYPES = {413: "validation", 422: "validation", 429: "overloaded", 503: "overloaded"}
@@ -160,3 +161,33 @@ def task_endpoints(server: TaskServer) -> list[APIRoute]:
     return [
         documented(path, answers, text, ("inputs", "parameters"), "inputs", named=False) for path in paths
     ]
+
+
+def form_routes(server: TaskServer) -> APIRouter:
+    """`/task`: what the page must know to ask."""
+    from fastapi import APIRouter
+
+    router, row = APIRouter(tags=["state"]), server.row
+
+    @router.get("/task")
+    async def task() -> dict[str, Any]:
+        """The task, ways to ask it and its parameters."""
+        return {
+            "task": server.task,
+            "name": server.name,
+            "needs_key": bool(server.settings.api_key),
+            "forms": [
+                {
+                    "fields": [
+                        {"name": name, "kind": kind, "optional": name in form.optional}
+                        for name, kind in form.fields.items()
+                    ]
+                }
+                for form in row.forms
+            ],
+            "parameters": row.known,
+            "needed": row.needed,
+            "shows": row.shows,
+        }
+
+    return router

@@ -92,6 +92,8 @@ class Row:
         wrapped: the answer to one input stands in a list, as that of several.
         collapses: the pipeline answers a list of one input as that input.
         stray: parameters that clients send at the top of the body.
+        shows: how the page shows an answer: "labels", "spans", "answer" (within its context), "boxes",
+            "masks", "depth", "text", "chat" or "json"; files are shown as what they are.
     """
 
     forms: tuple[Form, ...]
@@ -104,6 +106,7 @@ class Row:
     wrapped: bool = False
     collapses: bool = False
     stray: tuple[str, ...] = ()
+    shows: str = "json"
 
     @property
     def media(self) -> bool:
@@ -226,11 +229,13 @@ ROWS: Mapping[str, Row] = {
         defaults={"top_k": None},
         renamed={"truncate": "truncation"},
         wrapped=True,
+        shows="labels",
     ),
     "token-classification": Row(
         (_TEXT,),
         ("aggregation_strategy", "ignore_labels", "stride"),
         defaults={"aggregation_strategy": "simple"},
+        shows="spans",
     ),
     "question-answering": Row(
         (Form({"question": "text", "context": "text"}),),
@@ -239,13 +244,17 @@ ROWS: Mapping[str, Row] = {
             *("max_question_len", "max_seq_len", "top_k"),
         ),
         collapses=True,
+        shows="answer",
     ),
     "table-question-answering": Row(
         (Form({"query": "text", "table": "table"}),), ("padding", "sequential", "truncation"), collapses=True
     ),
-    "fill-mask": Row((_TEXT,), ("targets", "top_k"), collapses=True),
+    "fill-mask": Row((_TEXT,), ("targets", "top_k"), collapses=True, shows="labels"),
     "zero-shot-classification": Row(
-        (Form("text", write=_pairs),), (*_ZERO_SHOT, "multi_label"), needed=("candidate_labels",)
+        (Form("text", write=_pairs),),
+        (*_ZERO_SHOT, "multi_label"),
+        needed=("candidate_labels",),
+        shows="labels",
     ),
     "feature-extraction": Row(
         (_TEXT,), ("truncate",), renamed={"truncate": "truncation"}, stray=("truncate",)
@@ -268,9 +277,9 @@ ROWS: Mapping[str, Row] = {
         ("top_k", "return_documents", "function_to_apply", "truncate"),
         renamed={"truncate": "truncation"},
     ),
-    "summarization": Row((_TEXT,), _REWRITES, "", listed=True),
-    "translation": Row((_TEXT,), (*_REWRITES, "src_lang", "tgt_lang"), "", listed=True),
-    "text2text-generation": Row((_TEXT,), _REWRITES, "", listed=True),
+    "summarization": Row((_TEXT,), _REWRITES, "", listed=True, shows="text"),
+    "translation": Row((_TEXT,), (*_REWRITES, "src_lang", "tgt_lang"), "", listed=True, shows="text"),
+    "text2text-generation": Row((_TEXT,), _REWRITES, "", listed=True, shows="text"),
     "text-generation": Row((_TEXT,), ("return_full_text",), "", listed=True),
     "conversational": Row(
         (
@@ -278,9 +287,12 @@ ROWS: Mapping[str, Row] = {
             Form(_BEFORE, tuple(_BEFORE)[1:], _talk, _replied),
         ),
         settings="",
+        shows="chat",
     ),
-    "image-classification": Row((_PICTURE,), _FUNCTION),
-    "video-classification": Row((Form("film"),), (*_FUNCTION, "num_frames", "frame_sampling_rate")),
+    "image-classification": Row((_PICTURE,), _FUNCTION, shows="labels"),
+    "video-classification": Row(
+        (Form("film"),), (*_FUNCTION, "num_frames", "frame_sampling_rate"), shows="labels"
+    ),
     "image-text-to-text": Row(
         (
             Form({"text": "text", "images": "pictures"}, ("images",), write=_told),
@@ -288,6 +300,7 @@ ROWS: Mapping[str, Row] = {
         ),
         settings="generate_kwargs",
         defaults={"return_full_text": False},
+        shows="text",
     ),
     "any-to-any": Row(
         (
@@ -296,18 +309,24 @@ ROWS: Mapping[str, Row] = {
         ),
         settings="generate_kwargs",
         defaults={"return_full_text": False},
+        shows="text",
     ),
     "image-segmentation": Row(
-        (_PICTURE,), ("mask_threshold", "overlap_mask_area_threshold", "subtask", "threshold")
+        (_PICTURE,),
+        ("mask_threshold", "overlap_mask_area_threshold", "subtask", "threshold"),
+        shows="masks",
     ),
-    "object-detection": Row((_PICTURE,), ("threshold",)),
-    "depth-estimation": Row((Form("picture", write=_depth),)),
+    "object-detection": Row((_PICTURE,), ("threshold",), shows="boxes"),
+    "depth-estimation": Row((Form("picture", write=_depth),), shows="depth"),
     "image-feature-extraction": Row((_PICTURE,), ("pool",)),
     "image-to-image": Row((Form("picture", write=_drawn, several=False),)),
-    "image-to-text": Row((_PICTURE,), ("max_new_tokens", "prompt"), "generate_kwargs", listed=True),
+    "image-to-text": Row(
+        (_PICTURE,), ("max_new_tokens", "prompt"), "generate_kwargs", listed=True, shows="text"
+    ),
     "mask-generation": Row(
         (Form("picture", write=_masks),),
         ("mask_threshold", "points_per_crop", "pred_iou_thresh", "stability_score_thresh"),
+        shows="masks",
     ),
     "keypoint-matching": Row(
         (Form({"first": "picture", "second": "picture"}, parts=lambda given: [[*given.values()]]),),
@@ -316,6 +335,7 @@ ROWS: Mapping[str, Row] = {
     "visual-question-answering": Row(
         (Form({"image": "picture", "question": "text"}),),
         ("top_k", "max_new_tokens"),
+        shows="labels",
     ),
     "document-question-answering": Row(
         (Form({"image": "picture", "question": "text", "word_boxes": "boxes"}, optional=("word_boxes",)),),
@@ -324,17 +344,26 @@ ROWS: Mapping[str, Row] = {
             *("max_seq_len", "top_k", "word_boxes"),
         ),
         listed=True,
+        shows="labels",
     ),
-    "zero-shot-image-classification": Row((_PICTURE,), _ZERO_SHOT, needed=("candidate_labels",)),
+    "zero-shot-image-classification": Row(
+        (_PICTURE,), _ZERO_SHOT, needed=("candidate_labels",), shows="labels"
+    ),
     "zero-shot-object-detection": Row(
-        (_PICTURE,), ("candidate_labels", "threshold", "top_k"), needed=("candidate_labels",)
+        (_PICTURE,),
+        ("candidate_labels", "threshold", "top_k"),
+        needed=("candidate_labels",),
+        shows="boxes",
     ),
     "automatic-speech-recognition": Row(
         (Form("sound", write=_chunks),),
         ("chunk_length_s", "return_language", "return_timestamps"),
         "generate_kwargs",
+        shows="text",
     ),
-    "audio-classification": Row((_SOUND,), _FUNCTION),
-    "zero-shot-audio-classification": Row((_SOUND,), _ZERO_SHOT, needed=("candidate_labels",)),
+    "audio-classification": Row((_SOUND,), _FUNCTION, shows="labels"),
+    "zero-shot-audio-classification": Row(
+        (_SOUND,), _ZERO_SHOT, needed=("candidate_labels",), shows="labels"
+    ),
     "text-to-audio": Row((Form("text", write=_spoken, several=False),), (), "generate_kwargs"),
-}  # fmt: skip
+}
