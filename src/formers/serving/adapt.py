@@ -162,13 +162,9 @@ def _named(service: Life, name: str) -> Life:
 
 def _rollout(name: str, settings: Settings, task: str | None, options: Mapping[str, Any] | None) -> Life:
     """The server of a registry: each of its versions has one of its own."""
-    from formers.serving.app import app_of
     from formers.serving.rollout.rollout import Rollout
 
     called = Path(name).expanduser().resolve().name
-
-    def make(folder: Path, settings: Settings) -> tuple[Life, Any]:
-        service = service_of(folder, settings, task, options, called)
-        return service, app_of(service)
-
-    return Rollout(Registry(name), settings, make)
+    return Rollout(
+        Registry(name), settings, lambda folder, settings: service_of(folder, settings, task, options, called)
+    )

@@ -95,6 +95,7 @@ def app_of(service: Life) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
     if isinstance(service, Rollout):
+        service.dress(app_of)
         app.add_middleware(Front, rollout=service)
     return app
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +23,14 @@ class Live:
     Attributes:
         version: which.
         service: its server.
-        app: its ASGI application.
+        app: its ASGI application, once it has one.
         inside: requests that it has not answered yet.
     """
 
-    def __init__(self, version: Version, service: Life, app: Any) -> None:
-        self.version, self.service, self.app = version, service, app
+    app: Any
+
+    def __init__(self, version: Version, service: Life) -> None:
+        self.version, self.service = version, service
         self.inside = 0
         self._statuses: Counter[int] = Counter()
         self._seconds: deque[float] = deque(maxlen=_REMEMBERED)
@@ -98,12 +102,12 @@ class Live:
 _QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
-def loaded(registry: Registry, name: str, make: Any) -> Live:
-    """A version whose files are what was added; `make` makes a server and its application of a folder.
+def loaded(registry: Registry, name: str, make: Callable[[Path], Life]) -> Live:
+    """A version whose files are what was added; `make` makes a server of a folder.
 
     Raises:
         RegistryError: they are not.
         Exception: whatever loading a model raises.
     """
     version = registry.verify(name)
-    return Live(version, *make(registry.folder(name)))
+    return Live(version, make(registry.folder(name)))

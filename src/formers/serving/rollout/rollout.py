@@ -31,7 +31,7 @@ _KEY = b"x-rollout-key"
 _LARGEST = 1 << 64
 
 Key = tuple[str, bool]  # name of a version, and whether it is loaded as a shadow
-Make = Callable[[Path, Settings], tuple[Life, Any]]  # a folder -> server and application
+Make = Callable[[Path, Settings], Life]  # a folder -> its server
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Rollout(Life):
     Args:
         registry: of the versions.
         settings: limits and places; each version's server has them.
-        make: makes a server and its application of a version's folder.
+        make: makes a server of a version's folder.
 
     Raises:
         RegistryError: there is no current version, or its files are not what was added.
@@ -91,6 +91,12 @@ class Rollout(Life):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._owed = 0.0  # requests that the candidate should have had
         self.metrics = _Page(self)
+
+    def dress(self, app_of: Callable[[Life], Any]) -> None:
+        """Make the applications of versions, of this one's and of those that come, by `app_of`."""
+        self._app_of = app_of
+        current = self.routing.current
+        current.app = app_of(current.service)
 
     @property
     def queue(self) -> Any:
@@ -226,6 +232,7 @@ class Rollout(Life):
             live = await asyncio.to_thread(
                 loaded, self.registry, name, lambda folder: self._make(folder, settings)
             )
+            live.app = await asyncio.to_thread(self._app_of, live.service)
             self._join(live, shadow)
             await live.begin()
         except Exception as error:  # whatever a model raises: the others go on
