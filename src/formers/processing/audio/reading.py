@@ -196,9 +196,8 @@ def _at_rate(blocks: Iterator[tuple[Wave, int]], wanted: int, name: str) -> Iter
                 except ValueError as error:
                     raise BadSound(f"{name}: {error}") from error
             flat = block.mean(1) if block.shape[1] > 1 else block[:, 0]
-            step = max(
-                1, _BLOCK * rate // wanted
-            )  # of a low rate a block would become thousands of times as long
+            # in pieces: of a low rate a block would become thousands of times as long
+            step = max(1, _BLOCK * rate // wanted)
             for at in range(0, len(flat), step):
                 found = made.feed(flat[at : at + step])
                 count += len(found)

@@ -225,9 +225,7 @@ class Rollout(Life):
         name, shadow = key
         settings = self.settings
         if shadow:  # nothing of it is seen: no log, no texts for a person
-            settings = replace(
-                settings, threshold=0.0, fallback="error", log_path=os.devnull, queue_path=settings.queue_path
-            )
+            settings = replace(settings, threshold=0.0, fallback="error", log_path=os.devnull)
         try:
             live = await asyncio.to_thread(
                 loaded, self.registry, name, lambda folder: self._make(folder, settings)
