@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -128,3 +129,26 @@ def test_what_an_add_left_behind_that_was_killed_goes(registry: Registry, tmp_pa
     model(registry.folder("v4"), "moved, and never written down")
     added, _ = registry.add(model(tmp_path / "four", "4"))
     assert (added.name, registry.verify("v4").files) == ("v4", added.files)
+
+
+def test_the_command_does_what_the_registry_does(registry: Registry, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from formers.cli.app import app
+
+    def formers(*arguments: object) -> str:
+        done = CliRunner().invoke(app, ["registry", *map(str, arguments)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    folder = registry.path
+    assert formers("add", folder, model(tmp_path / "four", "4"), "--note", "fourth") == "v4\n"
+    assert formers("promote", folder, "v4", "--share", 0.25) == ("current v1; v4 gets 0.25 of the requests\n")
+    assert formers("promote", folder, "v2", "--shadow").endswith("shadow v2\n")
+    told = json.loads(formers("list", folder, "--json"))
+    assert told["stages"] == {"current": "v1", "candidate": "v4", "share": 0.25, "shadow": "v2"}
+    assert "fourth" in formers("list", folder)
+    assert "config.json" in formers("show", folder, "v4")
+    assert formers("rollback", folder) == "current v1; shadow v2\n"
+    assert formers("end-shadow", folder) == "current v1\n"
+    assert "took the share of v4 back" in formers("show", folder)
