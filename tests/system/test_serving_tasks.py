@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from huggingface_hub import InferenceClient
 from PIL import Image
 
 import formers
@@ -63,6 +64,10 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def _deep(levels: int) -> Any:
+    return [_deep(levels - 1)] if levels else 0
+
+
 BAD = {
     "no picture": ({"content": b"\x00" * 50}, 422, "no picture in one of the formats"),
     "a program of PostScript": ({"content": b"%!PS-Adobe-3.0 EPSF-3.0\n"}, 422, "no picture in one of"),
@@ -106,6 +111,26 @@ BAD = {
         "no form of 1 to 32 fields",
     ),
     "a query": ({"content": png(), "params": {"top_k": 1}}, 400, "unknown parameter 'top_k' in the query"),
+    "a boundary that is no ASCII": (
+        {"content": b"--x", "headers": {"content-type": "multipart/form-data; boundary*=utf-8''%E2%82%AC"}},
+        422,
+        "needs a boundary of 1 to 70 characters",
+    ),
+    "JSON that is deep": (
+        {"json": {"inputs": "YQ==", "parameters": {"function_to_apply": _deep(90)}}},
+        422,
+        "function_to_apply must be a value, or a list of values",
+    ),
+    "JSON that is deeper": (
+        {"content": b"[" * 5000, "headers": {"content-type": "application/json"}},
+        422,
+        "is not JSON",
+    ),
+    "pictures that are large together": (
+        {"json": {"inputs": [_packed(_picture(99, 99))] * 5}},
+        413,
+        "with inputs[4], the pictures have more than the 40000 pixels",
+    ),
     "no key": ({"content": png(), "headers": {"authorization": ""}}, 401, "needs the API key"),
     "one bad of two": ({"json": {"inputs": [_packed(png()), "YQ=="]}}, 422, "inputs[1] is no picture"),
 }
@@ -161,19 +186,170 @@ def test_many_clients_get_their_own_answers_and_bad_pictures_fail_alone(
                 assert answer[0] == {"label": best["label"], "score": pytest.approx(best["score"], abs=1e-5)}
 
 
+def _wav(rate: int, samples: bytes, channels: int = 1, kind: int = 1) -> bytes:
+    """A WAV file of 16 bits, or of floats where `kind` is 3."""
+    width = 4 if kind == 3 else 2
+    form = struct.pack("<HHIIHH", kind, channels, rate, rate * width * channels, width * channels, width * 8)
+    size = struct.pack("<I", len(samples))
+    chunks = b"fmt " + struct.pack("<I", 16) + form + b"data" + size + samples
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+SOUNDS = {
+    "long": (_wav(16000, bytes(90_000)), 413, "lasts longer than the 1 s that are taken"),
+    "of one sample a second": (_wav(1, bytes(90_000)), 413, "lasts longer than the 1 s"),
+    "of a rate that needs a filter for each sample": (_wav(600_011, bytes(9_000)), 422, "common factor"),
+    "not of numbers": (_wav(16000, b"\x00\x00\xc0\x7f" * 800, kind=3), 422, "no numbers, or infinite"),
+    "of no channels": (_wav(16000, bytes(900), channels=0), 422, "the body"),
+    "a list of addresses": (b"#EXTM3U\nfile:///etc/passwd\n", 422, "no sound in a format that is read"),
+    "broken off": (b"RIFF", 422, "the body"),
+}
+
+
 def test_sounds_are_bounded_and_lists_of_addresses_are_none(tmp_path: Path) -> None:
     _, server = _served("audio-classification", tmp_path)
-    long = bytearray(wav() + b"\x00" * 100_000)
-    long[40:44] = struct.pack("<I", len(long) - 44)
+    half = _packed(_wav(16000, bytes(29_000)))
     with server as url, _client(url) as client:
         fine = client.post("/", content=wav(), headers={"content-type": "audio/wav"})
-        answers = [
-            client.post("/", content=one) for one in (bytes(long), b"#EXTM3U\nfile:///etc/passwd\n", b"RIFF")
-        ]
+        answers = {name: client.post("/", content=sound) for name, (sound, _, _) in SOUNDS.items()}
+        together = client.post("/", json={"inputs": [half] * 5})
+        told = client.get("/health").json()
     assert (fine.status_code, len(fine.json())) == (200, 7)
-    assert [one.status_code for one in answers] == [413, 422, 422]
-    assert "lasts longer than the 1 s that are taken" in answers[0].json()["error"]
-    assert "no sound in a format that is read here" in answers[1].json()["error"]
+    assert {name: one.status_code for name, one in answers.items()} == {
+        name: status for name, (_, status, _) in SOUNDS.items()
+    }
+    for name, (_, _, said) in SOUNDS.items():
+        assert said in answers[name].json()["error"], name
+    assert (together.status_code, "with inputs[4], the sounds last" in together.text) == (413, True)
+    assert told["ready"]
+
+
+def test_films_are_classified_and_bounded(tmp_path: Path) -> None:
+    from unit.test_films import pipe as films
+    from unit.test_films import written
+
+    film, pipe = Path(written(str(tmp_path / "film.mp4"))).read_bytes(), films(device="cpu")
+    asked = {"inputs": _packed(film), "parameters": {"num_frames": 2, "frame_sampling_rate": 2}}
+    with running(pipe, log_path=tmp_path / "log", max_pixels=500) as url, _client(url) as client:
+        found = client.post("/", content=film, headers={"content-type": "video/mp4"})
+        chosen = client.post("/", json=asked)
+        bad = [client.post("/", content=one) for one in (b"#EXTM3U", film[:40], _wide_film())]
+        far = client.post("/", json={**asked, "parameters": {"num_frames": 65}})
+    assert labels(found.json()) == labels(pipe(film))
+    assert labels(chosen.json()) == labels(pipe(film, num_frames=2, frame_sampling_rate=2))
+    assert [one.status_code for one in bad] == [422, 422, 413]
+    assert (far.status_code, "num_frames must be a number from 1 to 64" in far.text) == (422, True)
+
+
+def _wide_film() -> bytes:
+    file = io.BytesIO()
+    drawn = [Image.fromarray(np.roll(colours(30, 30), one, axis=0)) for one in range(3)]
+    drawn[0].save(file, "GIF", save_all=True, append_images=drawn[1:])
+    return file.getvalue()
+
+
+def labels(found: Any) -> list[tuple[str, Any]]:
+    return [(one["label"], pytest.approx(one["score"], abs=1e-5)) for one in found]
+
+
+@pytest.mark.parametrize("task", ["image-text-to-text", "any-to-any"])
+def test_texts_and_chats_about_pictures(llava: Path, tmp_path: Path, task: str) -> None:
+    pipe = formers.pipeline(task, model=str(llava), device="cpu")
+    picture, few = Image.open(io.BytesIO(png())), {"max_new_tokens": 4}
+    shown = {"text": "<image> what is it?", "images": _packed(png())}
+    parts = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_packed(png())}"}}]
+    chat = [{"role": "user", "content": [*parts, {"type": "text", "text": "what is it?"}]}]
+    read = [{"role": "user", "content": [{"type": "image", "image": picture}, chat[0]["content"][1]]}]
+    bad = [{"role": "user", "content": [{"type": "image", "url": "http://127.0.0.1/a.png"}]}]
+    with running(pipe, task=task, log_path=tmp_path / "log") as url, _client(url) as client:
+        one = client.post("/", json={"inputs": shown, "parameters": few}).json()
+        many = client.post("/", json={"inputs": [shown, {"text": "a cat"}], "parameters": few}).json()
+        said = client.post("/", json={"messages": chat, "parameters": few}).json()
+        refused = client.post("/", json={"messages": bad})
+    given = {"text": shown["text"], "images": picture}
+    settings = {**few, "return_full_text": False}
+    expected = [
+        [{"generated_text": row["generated_text"]} for row in pipe([each], **settings)[0]]
+        for each in (given, {"text": "a cat"}, read)
+    ]
+    assert one == expected[0]
+    assert many == expected[:2]
+    assert said == expected[2]
+    assert (refused.status_code, "is not fetched here" in refused.text) == (422, True)
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from parity import test_talks
+
+    return Path(test_talks.write(tmp_path_factory.mktemp("llava")))
+
+
+def test_conversations_go_on_in_both_spellings(tmp_path: Path) -> None:
+    folder = task_zoo.build("text-generation", tmp_path / "model")
+    pipe = formers.pipeline("conversational", model=str(folder), device="cpu")
+    older = {"past_user_inputs": ["a"], "generated_responses": ["b"], "text": "c"}
+    chat = [
+        {"role": role, "content": text}
+        for role, text in zip(("user", "assistant", "user"), "abc", strict=True)
+    ]
+    with running(pipe, log_path=tmp_path / "log") as url, _client(url) as client:
+        one = client.post("/", json={"inputs": older, "parameters": {"max_new_tokens": 3}}).json()
+        two = client.post("/", json={"messages": chat, "parameters": {"max_new_tokens": 3}}).json()
+        first = client.post(
+            "/", json={"inputs": {**older, "past_user_inputs": [], "generated_responses": []}}
+        )
+    answer = pipe(chat, max_new_tokens=3).messages[-1]["content"]
+    assert one == two
+    assert one["generated_text"] == answer
+    assert one["conversation"] == {"past_user_inputs": ["a", "c"], "generated_responses": ["b", answer]}
+    assert first.status_code == 200
+
+
+def test_labels_and_templates_are_bounded(tmp_path: Path) -> None:
+    pipe, server = _served("zero-shot-classification", tmp_path, max_texts=8)
+    many = {"candidate_labels": ",".join(["w1"] * 9)}
+    wide = {"candidate_labels": ["w1", "w2"], "hypothesis_template": "{:>999999999}"}
+    twice = {"candidate_labels": ["w1", "w2"], "hypothesis_template": "{} {}"}
+    with server as url, _client(url) as client:
+        answers = [client.post("/", json={"inputs": "w1", "parameters": one}) for one in (many, wide, twice)]
+        fine = client.post("/", json={"inputs": "w1", "parameters": {"candidate_labels": "w1, w2"}})
+    assert [one.status_code for one in (*answers, fine)] == [413, 422, 422, 200]
+
+
+def test_servers_without_a_task_have_the_hubs_routes_too(tmp_path: Path) -> None:
+    classifies = formers.pipeline(
+        "text-classification", model=str(task_zoo.build("text-classification", tmp_path / "a"))
+    )
+    embeds = formers.pipeline(
+        "sentence-embeddings", model=str(task_zoo.build("sentence-similarity", tmp_path / "b"))
+    )
+    places = {"log_path": tmp_path / "log", "queue_path": tmp_path / "queue", "api_key": "s3cret"}
+    with running(classifies, **places) as url, _client(url) as client:
+        hub = InferenceClient(f"{url}", token="s3cret")
+        best = hub.text_classification("w1 w2", top_k=1)
+        both = client.post("/models/a", json={"inputs": ["w1 w2", "w3"]}).json()
+        wrong = client.post("/", json={"inputs": "w1", "parameters": {"topk": 1}})
+        closed = client.post("/", json={"inputs": "w1"}, headers={"authorization": ""})
+    assert [one.label for one in best] == [
+        classifies("w1 w2")["label"]
+        if isinstance(classifies("w1 w2"), dict)
+        else classifies("w1 w2")[0]["label"]
+    ]
+    assert [labels(one) for one in both] == [labels(one) for one in classifies(["w1 w2", "w3"], top_k=None)]
+    assert (wrong.status_code, "did you mean 'top_k'" in wrong.json()["error"], closed.status_code) == (
+        422,
+        True,
+        401,
+    )
+    with running(embeds, **places) as url, _client(url) as client:
+        hub = InferenceClient(f"{url}", token="s3cret")
+        vector, alike = hub.feature_extraction("w1 w2"), hub.sentence_similarity(TEXTS[0], TEXTS[1:])
+        named = client.post("/models/b", json={"inputs": TEXTS, "dimensions": 4}).json()
+    expected = np.asarray(embeds(TEXTS, normalize=True))
+    assert np.allclose(vector, embeds("w1 w2", normalize=True), atol=1e-5)
+    assert np.allclose(alike, expected[1:] @ expected[0], atol=1e-5)
+    assert np.asarray(named).shape == (3, 4)
 
 
 def test_embed_and_similarity_and_info(tmp_path: Path) -> None:
@@ -246,8 +422,6 @@ def test_a_task_that_is_not_there_is_said_before_anything_is_loaded(
 ) -> None:
     assert serve("nowhere", port=0, task="object-detecting") == 2
     assert "unknown task 'object-detecting'" in capsys.readouterr().err
-    assert serve("nowhere", port=0, task="conversational") == 2
-    assert "the task 'conversational' is not served" in capsys.readouterr().err
 
 
 def test_a_pipeline_is_not_served_for_another_task(

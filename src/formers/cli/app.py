@@ -25,6 +25,7 @@ from formers.cli import (
     mapping,
     predict,
     quantize,
+    registry,
     serve,
     speak,
     train,
@@ -116,6 +117,7 @@ app.command("quantize")(quantize.quantize)
 app.command("perplexity")(quantize.perplexity)
 app.add_typer(desk.golden, name="golden")
 app.add_typer(desk.drift, name="drift")
+app.add_typer(registry.registry, name="registry")
 app.command("vision-demo")(vision_demo.vision_demo)
 app.command("audio-demo")(audio_demo.audio_demo)
 app.command("doctor")(doctor.doctor)

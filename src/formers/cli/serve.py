@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -73,6 +73,9 @@ def serve(
     /v1/chat/completions, /v1/responses and /v1/completions, as clients of the OpenAI API ask them, and has a
     chat on its page; an encoder without a head answers /v1/embeddings. Any other, and
     all with --task, answers POST / and POST /models/NAME as clients of the Hub's Inference API ask them.
+
+    Of a registry (formers registry) it serves the versions that have a stage there, and follows when these
+    change; /rollout shows how each does.
     """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings
@@ -94,10 +97,6 @@ def serve(
         log_path=log,
         api_key=api_key,
     )
-    served: Any = model
-    if device is not None or dtype is not None:
-        from formers import pipeline
-        from formers.serving.adapt import task_of
-
-        served = pipeline(task or task_of(model), model=model, device=device, dtype=dtype)
-    raise typer.Exit(run(served, host, port, task=task, settings=settings))
+    given = {"device": device, "dtype": dtype}
+    options = {name: value for name, value in given.items() if value is not None}
+    raise typer.Exit(run(model, host, port, task=task, settings=settings, options=options))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from formers.desk.registry import Registry, is_registry
 from formers.evaluation.records import beside
 from formers.serving.life import Life
 from formers.serving.protocol import Classifier, Ranked
@@ -107,14 +108,22 @@ def _compile(model: Any) -> None:
     inner.compile(dynamic=True)
 
 
-def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
-    """Make the service around a pipeline, a model's name or folder, or a Classifier.
+def service_of(
+    model: Any,
+    settings: Settings,
+    task: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    called: str | None = None,
+) -> Life:
+    """Make the service around a pipeline, a model's name or folder, a registry's, or a Classifier.
 
     Args:
         model: what is served.
         settings: limits and places.
         task: what a named model is served for, behind the Hub's Inference API; None for what its head says,
             where a classifier, a model that writes and one that embeds have servers of their own.
+        options: keywords of `pipeline`, for a model that is named.
+        called: what requests call the model; the end of its folder, or its id, when left out.
 
     Raises:
         KeyError: for an unknown task.
@@ -122,6 +131,8 @@ def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
         OSError: the model cannot be found.
     """
     name = str(model) if isinstance(model, (str, Path)) else None
+    if name is not None and is_registry(name):
+        return _rollout(name, settings, task, options)
     if name is not None:
         from formers.pipelines import pipeline
 
@@ -129,20 +140,20 @@ def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
             from formers.serving.tasks.server import row_of
 
             row_of(task)  # before anything large is loaded
-        model = pipeline(task or task_of(name), model=name)
+        model = pipeline(task or task_of(name), model=name, **(options or {}))
     if settings.torch_compile:
         _compile(model)
     found = getattr(model, "task", None)
     if isinstance(found, str) and hasattr(model, "check_call") and _is_of_table(found, task):
         from formers.serving.tasks.server import TaskServer
 
-        return TaskServer(model, settings, _called(model, name))
+        return TaskServer(model, settings, called or _called(model, name))
     if found in (WRITES, EMBEDS):
-        name = _called(model, name)
+        name = called or _called(model, name)
         if found == EMBEDS:
             from formers.serving.embedder import Embedder, PipelineEmbedder
 
-            return Embedder(PipelineEmbedder(model), settings, name)
+            return _named(Embedder(PipelineEmbedder(model), settings, name), name)
         from formers.model.revision import revision_of
         from formers.serving.writing.writer import Writer
 
@@ -157,4 +168,20 @@ def service_of(model: Any, settings: Settings, task: str | None = None) -> Life:
             "model, or a formers.serving.Classifier"
         )
     classifier: Classifier = PipelineClassifier(model) if is_pipeline else model
-    return Service(classifier, settings, beside(getattr(model, "model", None)))
+    service = Service(classifier, settings, beside(getattr(model, "model", None)))
+    return _named(service, called or (_called(model, name) if is_pipeline else ""))
+
+
+def _named(service: Life, name: str) -> Life:
+    service.called = name
+    return service
+
+
+def _rollout(name: str, settings: Settings, task: str | None, options: Mapping[str, Any] | None) -> Life:
+    """The server of a registry: each of its versions has one of its own."""
+    from formers.serving.rollout.rollout import Rollout
+
+    called = Path(name).expanduser().resolve().name
+    return Rollout(
+        Registry(name), settings, lambda folder, settings: service_of(folder, settings, task, options, called)
+    )

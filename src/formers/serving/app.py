@@ -17,7 +17,9 @@ from formers.serving.classify import CLIENT_GONE, Classify, Scope, Send, encoded
 from formers.serving.connection import MOST_FIELDS, MOST_HEAD
 from formers.serving.human import page_routes, queue_routes
 from formers.serving.life import Life
-from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Pace, Receive, Refusal, quoted
+from formers.serving.limits import MOST_FAULTS, PAGE, REFUSED, Gone, Receive, Refusal, quoted
+from formers.serving.rollout.front import Front, rollout_routes
+from formers.serving.rollout.rollout import Rollout
 from formers.serving.schemas import Classified, ClassifiedMany, ClassifyRequest, Health, ModelCard, Problem
 from formers.serving.service import Service
 from formers.serving.settings import Settings
@@ -86,32 +88,39 @@ def app_of(service: Life) -> FastAPI:
     for router in routers:
         app.include_router(router)
     paths = frozenset(route.path for route in bare)
-    app.add_middleware(_Door, routes=app.router.routes, pace=service.pace, bare=paths)
+    app.add_middleware(_Door, routes=app.router.routes, service=service, bare=paths)
     app.add_exception_handler(Refusal, lambda request, error: answer(error))
     app.add_exception_handler(Gone, lambda request, error: Response(status_code=CLIENT_GONE))
     app.add_exception_handler(404, lambda request, error: _nothing(request, error, answer, paths))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(QueueError, _queue_failed)
+    if isinstance(service, Rollout):
+        service.dress(app_of)
+        app.add_middleware(Front, rollout=service)
     return app
 
 
 def _parts(service: Any) -> _Parts:
     if isinstance(service, Service):
         return _of_classifier(service)
+    if isinstance(service, Rollout):
+        return [], [rollout_routes(service)], _answer
     return _of_task(service) if hasattr(service, "task") else _of_v1(service)
 
 
 def _of_task(service: Any) -> _Parts:
-    from formers.serving.tasks.endpoint import refused, task_endpoints
+    from formers.serving.tasks.endpoint import form_routes, refused, task_endpoints
     from formers.serving.tasks.tei import info_routes, tei_endpoints
 
     bare = [*task_endpoints(service), *tei_endpoints(service)]
-    return bare, [info_routes(service), page_routes()], refused
+    return bare, [info_routes(service), form_routes(service), page_routes("task.html")], refused
 
 
 def _of_classifier(service: Service) -> _Parts:
+    from formers.serving.tasks.plain import classifying_endpoints
+
     return (
-        [_classify_route(service)],
+        [_classify_route(service), *classifying_endpoints(service)],
         [_state_routes(service), queue_routes(service), page_routes("index.html")],
         _answer,
     )
@@ -128,8 +137,13 @@ def _of_v1(service: Any) -> _Parts:
 
         return [*writing_endpoints(service), *generating_endpoints(service)], routers, refused
     from formers.serving.embeddings import embedding_endpoint
+    from formers.serving.tasks.plain import embedding_endpoints
 
-    return [embedding_endpoint(service)], [model_routes(service), page_routes()], refused
+    return (
+        [embedding_endpoint(service), *embedding_endpoints(service)],
+        [model_routes(service), page_routes()],
+        refused,
+    )
 
 
 class _Door:
@@ -140,8 +154,8 @@ class _Door:
     FastAPI leaves HEAD to each route and has no OPTIONS.
     """
 
-    def __init__(self, app: Any, routes: Sequence[Any], pace: Pace, bare: frozenset[str]) -> None:
-        self.app, self.routes, self.pace, self.bare = app, routes, pace, bare
+    def __init__(self, app: Any, routes: Sequence[Any], service: Life, bare: frozenset[str]) -> None:
+        self.app, self.routes, self.service, self.bare = app, routes, service, bare
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -149,13 +163,13 @@ class _Door:
             return
         heads = scope["headers"]
         if len(heads) > MOST_FIELDS or sum(len(key) + len(value) for key, value in heads) > MOST_HEAD:
-            await self.pace.turn(REFUSED)
+            await self.service.pace.turn(REFUSED)
             await _answer(Refusal(431, "the head of the request is too large"))(scope, receive, send)
             return
         if scope["method"] == "POST" and scope["path"] in self.bare:
             await self.app(scope, receive, send)
             return
-        await self.pace.turn(PAGE)
+        await self.service.pace.turn(PAGE)
         head = scope["method"] == "HEAD"
         if len(scope["query_string"]) > MOST_QUERY:
             await _answer(Refusal(414, f"the query has more than {MOST_QUERY} bytes"))(scope, receive, send)
@@ -176,7 +190,7 @@ class _Door:
                 await send(message)
             over = head and message["type"] == "http.response.body"
             if message.get("more_body"):
-                await self.pace.turn(len(message["body"]))
+                await self.service.pace.turn(len(message["body"]))
 
         await self.app({**scope, "method": "GET"} if head else scope, receive, written)
 

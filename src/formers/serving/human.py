@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 _PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _PAGE_HEADERS = {
     "content-security-policy": (
-        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        "default-src 'self'; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; "
+        "form-action 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -171,30 +173,38 @@ def _json_rows(service: Service) -> Iterator[str]:
     yield ""
 
 
+@cache
+def _files() -> dict[str, bytes]:
+    entries = resources.files("formers.desk").joinpath("page").iterdir()
+    return {entry.name: entry.read_bytes() for entry in entries if entry.is_file()}
+
+
+def page_file(name: str) -> Response:
+    """One file of the pages.
+
+    Raises:
+        HTTPException: 404, there is none of that name.
+    """
+    files = _files()
+    if name not in files:
+        raise HTTPException(404, f"there is no page {quoted(name)}")
+    kind = _PAGE_TYPES.get(name[name.rfind(".") :], "application/octet-stream")
+    return Response(files[name], media_type=kind, headers=_PAGE_HEADERS)
+
+
 def page_routes(front: str = "docs.html") -> APIRouter:
     """The page at `/`, the files of all pages, and the page of the docs."""
     from fastapi import APIRouter
 
     router = APIRouter(include_in_schema=False)
-    files = {
-        entry.name: entry.read_bytes()
-        for entry in resources.files("formers.desk").joinpath("page").iterdir()
-        if entry.is_file()
-    }
-
-    def file(name: str) -> Response:
-        if name not in files:
-            raise HTTPException(404, f"there is no page {quoted(name)}")
-        kind = _PAGE_TYPES.get(name[name.rfind(".") :], "application/octet-stream")
-        return Response(files[name], media_type=kind, headers=_PAGE_HEADERS)
 
     @router.get("/")
     async def first() -> Response:
-        return file(front)
+        return page_file(front)
 
     @router.get("/docs")
     async def docs() -> Response:
-        return file("docs.html")
+        return page_file("docs.html")
 
     @router.get("/redoc")
     async def redoc() -> Response:
@@ -202,6 +212,6 @@ def page_routes(front: str = "docs.html") -> APIRouter:
 
     @router.get("/page/{name}")
     async def page(name: str) -> Response:
-        return file(name)
+        return page_file(name)
 
     return router

@@ -23,7 +23,12 @@ class Life(ABC):
     Args:
         settings: limits and places.
         revision: what tells the model from others.
+
+    Attributes:
+        called: what requests call the model, where it has a name.
     """
+
+    called: str = ""
 
     metrics: Any  # with `render`
     summary: ClassVar[str]  # what it does, for the page of the docs
@@ -35,6 +40,7 @@ class Life(ABC):
         self.problem: str | None = None
         self.on_failure: Callable[[], None] | None = None
         self._log: RequestLog | None = None
+        self._shares_log = False
 
     @property
     def log(self) -> RequestLog:
@@ -52,6 +58,10 @@ class Life(ABC):
         if self._log is None:
             self._log = RequestLog(self.settings.log_path)
 
+    def join(self, other: Life) -> None:
+        """Share the pace and the log of another server, which is open and closes it."""
+        self.pace, self._log, self._shares_log = other.pace, other.log, True
+
     @abstractmethod
     async def start(self) -> None:
         """Start the engine and warm it up in the background."""
@@ -66,7 +76,7 @@ class Life(ABC):
 
     def close(self) -> None:
         """Write what is waiting and close the files; again does nothing."""
-        if self._log is not None:
+        if self._log is not None and not self._shares_log:
             self._log.close()
 
     def begin_draining(self) -> None:

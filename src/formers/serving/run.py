@@ -10,7 +10,7 @@ import platform
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -36,6 +36,7 @@ def serve(
     *,
     task: str | None = None,
     settings: Settings | None = None,
+    options: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> int:
     """Serve a model until SIGTERM or Ctrl-C, and return the exit status.
@@ -45,11 +46,12 @@ def serve(
     a queue that cannot be opened) is printed as one line, and the status is 2.
 
     Args:
-        model: a pipeline, the name or folder of a model, or a `Classifier`.
+        model: a pipeline, the name or folder of a model, the folder of a registry, or a `Classifier`.
         host: address to listen on. The default is this machine only; "0.0.0.0" is every interface.
         port: 0 takes a free one.
         task: what the model is served for, behind the Hub's Inference API; None for what its head says.
         settings: limits and places (`Settings`).
+        options: keywords of `pipeline`, such as a device, for a model that is named.
         **changes: single settings, as in `serve("my-model", threshold=0.8)`.
 
     Raises:
@@ -58,7 +60,7 @@ def serve(
     """
     chosen = _with_key(Settings.of(settings, **changes))
     try:
-        server, listener, service = _server(model, host, port, chosen, task)
+        server, listener, service = _server(model, host, port, chosen, task, options)
     except StartupError as error:
         print(f"formers serve: {error}", file=sys.stderr)
         return 2
@@ -96,6 +98,7 @@ def running(
     *,
     task: str | None = None,
     settings: Settings | None = None,
+    options: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Iterator[str]:
     """Serve in a thread for the time of a `with` block; gives the URL, once the server is ready.
@@ -107,7 +110,7 @@ def running(
     Raises:
         StartupError: when it cannot start, or the warm-up fails.
     """
-    server, listener, service = _server(model, host, port, Settings.of(settings, **changes), task)
+    server, listener, service = _server(model, host, port, Settings.of(settings, **changes), task, options)
     url = _url(listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="formers-server")
     thread.start()
@@ -123,7 +126,12 @@ def running(
 
 
 def _server(
-    model: Any, host: str, port: int, settings: Settings, task: str | None
+    model: Any,
+    host: str,
+    port: int,
+    settings: Settings,
+    task: str | None,
+    options: Mapping[str, Any] | None,
 ) -> tuple[Any, socket.socket, Any]:
     """Bind first (a port in use is known at once), then load, then open the files."""
     for package in ("fastapi", "prometheus_client", "httptools"):
@@ -136,7 +144,7 @@ def _server(
         from formers.serving.adapt import service_of
 
         try:
-            service = service_of(model, settings, task)
+            service = service_of(model, settings, task, options)
         except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
             raise StartupError(f"cannot load the model: {_one_line(error)}") from error
         from formers.desk.queue import QueueError

@@ -26,8 +26,10 @@ class Settings:
         max_texts: most texts in a request (413 above it).
         max_body_bytes: largest request body, in bytes (413 above it).
         max_media_bytes: the same of a task that takes pictures or sounds.
-        max_pixels: most pixels of a picture; looked at before it is decoded (413 above it).
-        max_seconds: longest sound; decoding ends where it lasts longer (413).
+        max_pixels: most pixels of a picture, or of a frame of a film; looked at before it is decoded (413
+            above it). The pictures of a request may have four times as many together.
+        max_seconds: longest sound; decoding ends where it lasts longer (413). The sounds of a request may
+            last four times as long together.
         body_timeout: seconds that a client may take to send the head of a request, and then its body (408
             after it); and to take what is written to it, before its connection is closed.
         timeout: seconds that a request may take once its body is there, the wait for its turn included.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from formers.checkpoints.weight_file import file_hash
+from formers.checkpoints.contents import content_hash, hashes_of
 from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.jsonfile import read_json_object
 from formers.hub import Source
@@ -78,12 +77,7 @@ def revision_of(model: str, revision: str | None) -> str:
     if not source.is_local:
         source.get("config.json")
         return source.commit or source.revision
-    folder = source.folder or Path(model)
-    total = hashlib.sha256()
-    for name in sorted(source.listing()):
-        if not name.startswith((".", "checkpoint")):  # those of trainings that go on
-            total.update(f"{name}\0{file_hash(folder / name)}\n".encode())
-    return f"sha256:{total.hexdigest()}"
+    return content_hash(hashes_of(source))
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,23 @@ _CROSSINGS = 80  # of the sinc, to each side
 _ROLLOFF = 0.955  # of the lower Nyquist frequency: where half of the amplitude is left
 _BETA = 11.0  # of the Kaiser window: what lies beyond is down by 110 dB
 _LARGEST = 1 << 22  # entries of a matrix of filters
+_MOST = 1 << 23  # entries of filters: a rate that shares no factor with the wanted one has thousands of them
 _BLOCK = 1 << 16  # rows of a product
+
+
+def _scale(up: int, down: int) -> float:
+    """The cutoff, by the Nyquist frequency of the input."""
+    return min(1.0, up / down) * _ROLLOFF
+
+
+def _reach(up: int, down: int) -> int:
+    return math.ceil(_CROSSINGS / _scale(up, down))
 
 
 @functools.lru_cache(maxsize=8)
 def _filters(up: int, down: int) -> tuple[int, NDArray[np.int64], Wave]:
     """Reach of the filters, where each of `up` outputs begins to read, and its filter [up, 2 * reach]."""
-    scale = min(1.0, up / down) * _ROLLOFF  # of the cutoff, by the Nyquist frequency of the input
-    reach = math.ceil(_CROSSINGS / scale)
+    scale, reach = _scale(up, down), _reach(up, down)
     places = np.arange(up) * down
     starts, phases = places // up, (places % up) / up
     time = np.arange(-reach + 1, reach + 1) - phases[:, None]  # [up, 2 * reach]
@@ -50,11 +59,18 @@ class Resampler:
     Args:
         rate: of what comes, in Hz.
         wanted: of what goes.
+
+    Raises:
+        ValueError: for two rates that would take more filters than memory should be given to.
     """
 
     def __init__(self, rate: int, wanted: int) -> None:
         shared = math.gcd(rate, wanted)
         self._up, self._down = wanted // shared, rate // shared
+        if 2 * self._up * _reach(self._up, self._down) > _MOST:
+            raise ValueError(
+                f"a sound of {rate} Hz is not brought to {wanted} Hz: the two have no large common factor"
+            )
         self._read = self._written = 0
         self._held: Wave = np.empty(0, np.float32)
         if self._up != self._down:
@@ -107,7 +123,7 @@ def resampled(wave: NDArray[Any], rate: int, wanted: int) -> Wave:
     """A whole sound [T] at another rate: float32 [ceil(T * wanted / rate)].
 
     Raises:
-        ValueError: for rates below 1.
+        ValueError: for rates below 1, or two that `Resampler` does not take.
     """
     rate, wanted = checked_rate(rate), checked_rate(wanted)
     given: Wave = wave.astype(np.float32, copy=False)

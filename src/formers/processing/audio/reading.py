@@ -190,10 +190,18 @@ def _at_rate(blocks: Iterator[tuple[Wave, int]], wanted: int, name: str) -> Iter
         for block, now in blocks:
             if now != rate:
                 yield made.finish()
-                rate, made = checked_rate(now), Resampler(checked_rate(now), wanted)
-            found = made.feed(block.mean(1) if block.shape[1] > 1 else block[:, 0])
-            count += len(found)
-            yield found
+                rate = checked_rate(now)
+                try:
+                    made = Resampler(rate, wanted)
+                except ValueError as error:
+                    raise BadSound(f"{name}: {error}") from error
+            flat = block.mean(1) if block.shape[1] > 1 else block[:, 0]
+            # in pieces: of a low rate a block would become thousands of times as long
+            step = max(1, _BLOCK * rate // wanted)
+            for at in range(0, len(flat), step):
+                found = made.feed(flat[at : at + step])
+                count += len(found)
+                yield found
     except _Unread as error:
         if not rate:
             raise

@@ -9,15 +9,14 @@ from typing import Any
 
 from formers.core.notices import did_you_mean
 from formers.pipelines.frame import Pipeline
-from formers.serving.limits import LONGEST_KEY, Faults, Refusal, is_unicode, quoted, read_object
+from formers.serving.limits import LONGEST_KEY, Faults, Refusal, quoted, read_object
 from formers.serving.settings import Settings
-from formers.serving.tasks.media import packed, picture, sound
-from formers.serving.tasks.table import BOUNDS, GENERATE, NESTED, TOKENS, Form, Row
+from formers.serving.tasks.table import BOUNDS, GENERATE, NESTED, TOKENS, Form, Row, is_media
+from formers.serving.tasks.values import Values
 
 _VALUES = 1 << 14  # of a body: a table has many
 _PARTS = 32  # of a form
 _HEAD = 4096  # bytes of the head of such a part
-_PIXELS, _SECOND = 1024, 50  # pixels of one "token", and tokens of a second: what is held costs as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Reader:
 
     def __init__(self, row: Row, pipe: Pipeline, settings: Settings) -> None:
         self.row, self.pipe, self.settings = row, pipe, settings
-        holder = pipe.feature_extractor
+        holder = pipe.feature_extractor or getattr(pipe.processor, "feature_extractor", None)
         self.rate = int(getattr(holder, "sampling_rate", 16000))
 
     # --- bodies ------------------------------------------------------------------------------------
@@ -95,8 +94,9 @@ class Reader:
                 413, f"{len(inputs)} inputs in one request; at most {self.settings.max_texts} are taken"
             )
         each = enumerate(inputs) if many else [(None, inputs)]
+        values = Values(self.settings, self.rate)
         asks = [
-            self._ask(one, "inputs" if place is None else f"inputs[{place}]", parameters)
+            self._ask(one, "inputs" if place is None else f"inputs[{place}]", parameters, values)
             for place, one in each
         ]
         return Asked(asks, not many)
@@ -105,7 +105,8 @@ class Reader:
         """A picture or a sound, which is the whole body."""
         if not raw:
             raise Refusal(422, "the body is empty")
-        return Asked([self._ask(raw, "the body", self._parameters({}))], True)
+        values = Values(self.settings, self.rate)
+        return Asked([self._ask(raw, "the body", self._parameters({}), values)], True)
 
     def of_form(self, raw: bytes, boundary: bytes) -> Asked:
         """A form (multipart/form-data): `inputs` (or `file`), fields beside it, and `parameters` as JSON."""
@@ -119,7 +120,7 @@ class Reader:
         for name, value in body.items():
             kind = takes.get("" if name == "inputs" and "" in takes else name)
             kind = next(iter(takes.values())) if kind is None and name == "inputs" else kind
-            if kind not in ("picture", "sound"):
+            if kind is None or not is_media(kind) or kind == "chat":
                 body[name] = _of_field(value, name, kind == "text")
         return self.of_object(body)
 
@@ -135,23 +136,27 @@ class Reader:
             return given
         if isinstance(given, dict):
             return {**given, **beside}
-        first = next(iter(self.row.forms[-1].fields))
-        return beside if given is None else {first: given, **beside}
+        if given is None:
+            return beside
+        objects = [form for form in self.row.forms if not isinstance(form.takes, str)]
+        form = next((one for one in objects if {*beside} <= {*one.fields}), objects[0])
+        return {next(iter(form.fields)): given, **beside}
 
-    def _ask(self, given: Any, place: str, parameters: dict[str, Any]) -> Ask:
+    def _ask(self, given: Any, place: str, parameters: dict[str, Any], values: Values) -> Ask:
         form = self._form(given, place)
         own = dict(parameters)
         if isinstance(form.takes, str):
-            value, cost = self._value(form.takes, given, place)
+            value, cost = values.of(form.takes, given, place)
         else:
             if "word_boxes" in form.fields and "word_boxes" in own:
                 given = {**given, "word_boxes": own.pop("word_boxes")}
             value, cost = {}, 0
             for name, one in given.items():
-                value[name], more = self._value(form.takes[name], one, f"{place}.{name}")
+                if name in form.optional and one in (None, []):
+                    continue
+                value[name], more = values.of(form.takes[name], one, f"{place}.{name}")
                 cost += more
-        labels = own.get("candidate_labels")
-        cost *= max(1, len(labels)) if isinstance(labels, list) else 1
+        cost *= max(1, len(_labels(own.get("candidate_labels"))))
         parts = [value] if form.parts is None else form.parts(value)
         alike = json.dumps([form.several, own], sort_keys=True, default=repr)
         return Ask(form, parts, own, alike, max(1, cost))
@@ -168,73 +173,12 @@ class Reader:
         objects = [form for form in forms if not isinstance(form.takes, str)]
         if not objects:
             raise Refusal(422, f"{place} must be a {forms[0].takes}, not an object")
-        form = objects[0]
+        form = next((one for one in objects if {*given} & {*one.fields}), objects[0])
         check_known(given, tuple(form.fields), f"key in {place}:")
         lost = [name for name in form.fields if name not in given and name not in form.optional]
         if lost:
             raise Refusal(422, f"{place} has no {lost[0]}")
         return form
-
-    def _value(self, kind: str, given: Any, place: str) -> tuple[Any, int]:
-        """A value of a kind as the pipeline takes it, and what it costs."""
-        limits = self.settings
-        if kind == "picture":
-            found = picture(packed(given, place), place, limits.max_pixels)
-            return found, max(64, found.width * found.height // _PIXELS)
-        if kind == "sound":
-            wave = sound(packed(given, place), place, self.rate, limits.max_seconds)
-            return wave, max(16, len(wave) * _SECOND // self.rate)
-        if kind == "texts":
-            if not isinstance(given, list) or not given:
-                raise Refusal(422, f"{place} must be a list of texts")
-            if len(given) > limits.max_texts:
-                raise Refusal(413, f"{place} has {len(given)} texts; at most {limits.max_texts} are taken")
-            for number, one in enumerate(given):
-                self._text(one, f"{place}[{number}]")
-            return given, sum(map(_cost, given))
-        if kind == "text":
-            self._text(given, place)
-            return given, _cost(given)
-        if kind == "table":
-            return given, self._table(given, place)
-        return self._boxes(given, place), 16
-
-    def _text(self, given: Any, place: str) -> None:
-        if not isinstance(given, str):
-            raise Refusal(422, f"{place} must be a string")
-        if len(given) > self.settings.max_chars:
-            most = self.settings.max_chars
-            raise Refusal(413, f"{place} has {len(given)} characters; at most {most} are taken")
-        if not given or given.isspace():
-            raise Refusal(422, f"{place} is empty")
-        if not is_unicode(given):
-            raise Refusal(422, f"{place} holds half of a surrogate pair")
-
-    def _table(self, given: Any, place: str) -> int:
-        """Check a table: texts by columns."""
-        if not isinstance(given, dict) or not given:
-            raise Refusal(422, f"{place} must be an object of columns, each a list of texts")
-        cells = 0
-        for name, column in given.items():
-            if not isinstance(column, list) or not all(isinstance(one, str) for one in column):
-                raise Refusal(422, f"the column {quoted(name)} of {place} must be a list of texts")
-            if not is_unicode(name) or not all(map(is_unicode, column)):
-                raise Refusal(422, f"the column {quoted(name)} of {place} holds half of a surrogate pair")
-            cells += len(name) + sum(map(len, column))
-        if cells > self.settings.max_chars:
-            raise Refusal(413, f"{place} has {cells} characters; at most {self.settings.max_chars} are taken")
-        return cells // 3 + 8
-
-    def _boxes(self, given: Any, place: str) -> list[Any]:
-        """Check words with their boxes, `[word, [x0, y0, x1, y1]]` each."""
-        found = []
-        for one in given if isinstance(given, list) else [None]:
-            word, box = one if isinstance(one, list) and len(one) == 2 else (None, None)
-            numbers = isinstance(box, list) and len(box) == 4 and all(type(n) in (int, float) for n in box)
-            if not isinstance(word, str) or not numbers:
-                raise Refusal(422, f"{place} must be a list of [word, [x0, y0, x1, y1]]")
-            found.append((word, box))
-        return found
 
     # --- parameters --------------------------------------------------------------------------------------
 
@@ -281,14 +225,27 @@ class Reader:
                 raise Refusal(422, f"{name} must be a number from {low:g} to {high:g}, not {quoted(value)}")
         elif name in GENERATE and name != "early_stopping" and not isinstance(value, (bool, int, float)):
             raise Refusal(422, f"{name} must be a number, or true or false, not {quoted(value)}")
-        strings = value if isinstance(value, list) else [value]
-        if len(strings) > self.settings.max_texts:
-            raise Refusal(
-                413, f"{name} has {len(strings)} values; at most {self.settings.max_texts} are taken"
-            )
-        for one in strings:
+        self._bound(name, value)
+
+    def _bound(self, name: str, value: Any) -> None:
+        """Refuse a value that holds too much."""
+        if name == "word_boxes":
+            return  # a value of its own kind
+        values = Values(self.settings, self.rate)
+        each = value if isinstance(value, list) else [value]
+        most = self.settings.max_texts
+        count = len(_labels(value)) if name == "candidate_labels" else len(each)
+        if count > most:
+            raise Refusal(413, f"{name} has {count} values; at most {most} are taken")
+        for one in each:
+            if isinstance(one, (list, dict)):
+                raise Refusal(422, f"{name} must be a value, or a list of values, and holds {_kind(one)}")
             if isinstance(one, str):
-                self._text(one, name)
+                values.check_text(one, name)
+        if name == "hypothesis_template" and (
+            not isinstance(value, str) or value.count("{") != 1 or "{}" not in value
+        ):
+            raise Refusal(422, f"{name} must be a text that holds {{}}, the place of the label, once")
 
 
 def one_line(error: BaseException) -> str:
@@ -297,8 +254,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(said).split()) or type(error).__name__
 
 
-def _cost(text: str) -> int:
-    return len(text) // 3 + 8
+def _labels(given: Any) -> list[Any]:
+    """Labels as a list, or as text with commas between them."""
+    if isinstance(given, str):
+        return given.split(",")
+    return given if isinstance(given, list) else []
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else "an object"
 
 
 def check_known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:

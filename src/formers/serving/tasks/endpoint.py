@@ -16,6 +16,7 @@ from formers.serving.work import Answer
 from formers.serving.writing.reply import Endpoint, Reply, documented, no_parameters
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
     from fastapi.routing import APIRoute
 
 _TYPES = {413: "validation", 422: "validation", 429: "overloaded", 503: "overloaded"}
@@ -54,7 +55,7 @@ class TaskEndpoint(Endpoint):
         server = self.tasks
         asked = await self._read(scope, receive)
         answers = await self._solved(asked, scope, receive, record)
-        found = [sound(answer) for answer in answers]
+        found = [unrefused(answer) for answer in answers]
         if not asked.single:
             body = b"[" + b",".join(one.body for one in found) + b"]"
         else:
@@ -110,7 +111,7 @@ class TaskEndpoint(Endpoint):
             return await understood(raw, read, row.media)
 
 
-def sound(answer: Answer) -> Solved:
+def unrefused(answer: Answer) -> Solved:
     """An answer that is none of a refused input.
 
     Raises:
@@ -131,9 +132,9 @@ def _type_of(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
     message["content-type"] = said
     boundary = message.get_boundary("")
     kind = message.get_content_type() if "/" in said else said
-    if kind == "multipart/form-data" and not 0 < len(boundary) <= 70:
+    if kind == "multipart/form-data" and not (0 < len(boundary) <= 70 and boundary.isascii()):
         raise Refusal(422, "the Content-Type of a form needs a boundary of 1 to 70 characters")
-    return kind, boundary.encode("latin-1")
+    return kind, boundary.encode() if kind == "multipart/form-data" else b""
 
 
 def _is_media(kind: str) -> bool:
@@ -160,3 +161,33 @@ def task_endpoints(server: TaskServer) -> list[APIRoute]:
     return [
         documented(path, answers, text, ("inputs", "parameters"), "inputs", named=False) for path in paths
     ]
+
+
+def form_routes(server: TaskServer) -> APIRouter:
+    """`/task`: what the page must know to ask."""
+    from fastapi import APIRouter
+
+    router, row = APIRouter(tags=["state"]), server.row
+
+    @router.get("/task")
+    async def task() -> dict[str, Any]:
+        """The task, ways to ask it and its parameters."""
+        return {
+            "task": server.task,
+            "name": server.name,
+            "needs_key": bool(server.settings.api_key),
+            "forms": [
+                {
+                    "fields": [
+                        {"name": name, "kind": kind, "optional": name in form.optional}
+                        for name, kind in form.fields.items()
+                    ]
+                }
+                for form in row.forms
+            ],
+            "parameters": row.known,
+            "needed": row.needed,
+            "shows": row.shows,
+        }
+
+    return router

@@ -23,6 +23,8 @@ _SOUNDS = (
     (0, b"\x1aE\xdf\xa3"),
     (4, b"ftyp"),
 )
+# likewise of films: Matroska, MP4 and its kin, AVI, GIF
+_FILMS = ((0, b"\x1aE\xdf\xa3"), (4, b"ftyp"), (8, b"AVI "), (0, b"GIF8"))
 _DECODERS = ("soundfile", "av")  # those that give a sound piece by piece
 
 
@@ -105,6 +107,39 @@ def sound(data: bytes, place: str, rate: int, most: float) -> Wave:
         except Exception as error:  # whatever a decoder raises of such bytes
             raise Refusal(422, f"{place} cannot be read: {type(error).__name__}") from None
     raise Refusal(503, "sounds are not read here: soundfile or av is needed, pip install 'formers[audio]'")
+
+
+def film(data: bytes, place: str, most: int) -> int:
+    """Look at the head of a film's file.
+
+    Args:
+        data: its file.
+        place: what errors call it.
+        most: pixels that a frame may have.
+
+    Returns:
+        Pixels of a frame.
+
+    Raises:
+        Refusal: 413 for more, 422 for what cannot be read, 503 without what reads films.
+    """
+    if not installed("av"):
+        raise Refusal(503, "films are not read here: av is needed, pip install 'formers[video]'")
+    import av
+
+    if not any(data[at : at + len(mark)] == mark for at, mark in _FILMS):
+        raise Refusal(422, f"{place} is no film in a format that is read here, such as MP4, WebM or AVI")
+    try:
+        with av.open(io.BytesIO(data), mode="r", metadata_errors="ignore") as container:
+            pictures = container.streams.video
+            pixels = pictures[0].width * pictures[0].height if pictures else 0
+    except Exception as error:  # whatever a decoder raises of such bytes
+        raise Refusal(422, f"{place} cannot be read as a film: {type(error).__name__}") from None
+    if not pixels:
+        raise Refusal(422, f"{place} is no film: it holds no pictures")
+    if pixels > most:
+        raise Refusal(413, f"a frame of {place} has {pixels} pixels; at most {most} are taken")
+    return int(pixels)
 
 
 def _within(data: bytes, place: str, rate: int, most: float, decoder: str) -> Wave:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from formers.pipelines.registry import PIPELINE_REGISTRY
+from formers.processing.reading import pillow
 from formers.serving.batched import Batched
 from formers.serving.limits import Refusal
 from formers.serving.settings import Settings
 from formers.serving.tasks.asked import Asked, Reader
-from formers.serving.tasks.media import png
+from formers.serving.tasks.media import png, wav
 from formers.serving.tasks.solver import Solver
 from formers.serving.tasks.table import ROWS, Row
 from formers.serving.telemetry import BatchMetrics
@@ -75,7 +77,8 @@ class TaskServer(Batched, Served):
 
     def rehearsals(self) -> list[list[Any]]:
         """One small input, and four together."""
-        asked = _sample(self.row, self.reader)
+        unbound = Reader(self.row, self.pipe, Settings())  # limits are for what strangers send
+        asked = _sample(self.row, unbound)
         return [asked.asks, asked.asks * 4]
 
 
@@ -93,30 +96,37 @@ def row_of(task: str) -> tuple[str, Row]:
 
 def _sample(row: Row, reader: Reader) -> Asked:
     """A request that any model of the task can answer."""
-    from formers.processing.reading import pillow
-
-    squares = np.indices((64, 64)).sum(0) // 8 % 2 * 255
-    values: dict[str, Any] = {
-        "text": "word",
-        "texts": ["word", "words"],
-        "picture": png(pillow().fromarray(squares.astype(np.uint8)).convert("RGB")) if row.media else b"",
-        "table": {"word": ["one", "two"]},
-        "boxes": [["word", [0, 0, 10, 10]]],
-    }
-    mask = getattr(reader.pipe.tokenizer, "mask_token", None)
+    pipe, word = reader.pipe, "word"
+    mask = getattr(pipe.tokenizer, "mask_token", None)
     if "targets" in row.parameters and mask:
-        values["text"] = f"word {mask}"
-    values["sound"] = _silence(reader.rate) if row.media else b""
-    takes = row.forms[0].takes
-    inputs = values[takes] if isinstance(takes, str) else {name: values[kind] for name, kind in takes.items()}
-    needed = {name: ["one", "two"] for name in row.needed}
-    if row.settings is not None and reader.pipe.model.can_generate():
-        needed["max_new_tokens"] = 2  # type: ignore[assignment]  # a number among labels
-    return reader.of_object({"inputs": inputs, "parameters": needed})
+        word = f"word {mask}"
+    values: dict[str, Callable[[], Any]] = {
+        "text": lambda: word,
+        "texts": lambda: ["word", "words"],
+        "picture": lambda: png(_checks(0)),
+        "film": lambda: _film(int(getattr(pipe.model.config, "num_frames", 1))),
+        "sound": lambda: wav(np.sin(np.arange(reader.rate) / 20) * 0.1, reader.rate),
+        "table": lambda: {"word": ["one", "two"]},
+        "messages": lambda: [{"role": "user", "content": "word"}],
+    }
+    form = row.forms[0]
+    needed = {name: kind for name, kind in form.fields.items() if name not in form.optional}
+    inputs = {name: values[kind]() for name, kind in needed.items()}
+    parameters: dict[str, Any] = {name: ["one", "two"] for name in row.needed}
+    if row.settings is not None and pipe.model.can_generate():
+        parameters["max_new_tokens"] = 2
+    return reader.of_object({"inputs": inputs.get("", inputs), "parameters": parameters})
 
 
-def _silence(rate: int) -> bytes:
-    """A second of a quiet tone, as a file."""
-    from formers.serving.tasks.media import wav
+def _checks(shift: int) -> Any:
+    """A picture of 64 x 64 pixels with squares on it."""
+    squares = (np.indices((64, 64)).sum(0) + shift) // 8 % 2 * 255
+    return pillow().fromarray(squares.astype(np.uint8)).convert("RGB")
 
-    return wav(np.sin(np.arange(rate) / 20) * 0.1, rate)
+
+def _film(frames: int) -> bytes:
+    """A file of so many frames."""
+    first, *others = [_checks(number) for number in range(max(2, frames))]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others)
+    return file.getvalue()

@@ -10,7 +10,7 @@ from formers import __version__
 from formers.serving.classify import Scope
 from formers.serving.limits import Faults, Receive, Refusal, check_type, read_body, read_object, understood
 from formers.serving.tasks.asked import Asked, check_known
-from formers.serving.tasks.endpoint import TaskEndpoint, sound
+from formers.serving.tasks.endpoint import TaskEndpoint, unrefused
 from formers.serving.tasks.server import TaskServer
 from formers.serving.writing.reply import Reply, documented, keyed_router, no_parameters
 
@@ -119,7 +119,7 @@ class TeiEndpoint(TaskEndpoint):
 
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply, record: dict[str, Any]) -> None:
         asked = await self._read(scope, receive)
-        found = [sound(answer) for answer in await self._solved(asked, scope, receive, record)]
+        found = [unrefused(answer) for answer in await self._solved(asked, scope, receive, record)]
         many = self.route.listed or not asked.single
         body = b"[" + b",".join(one.body for one in found) + b"]" if many else found[0].body
         await self._send(reply, body, "application/json")

@@ -110,7 +110,7 @@ class Endpoint(ABC):
         aside: whether even small bodies take long to read, so that they are read beside the event loop.
     """
 
-    def __init__(self, server: Served, aside: bool = False) -> None:
+    def __init__(self, server: Life, aside: bool = False) -> None:
         self.server, self.aside = server, aside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
