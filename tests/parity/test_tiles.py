@@ -91,6 +91,22 @@ FAMILIES = {
     "idefics3": Family(
         "Idefics3", _SQUARES, {"image_seq_len": 4}, _ROOMS, special=_MARKS, tower="vision_model"
     ),
+    "idefics2": Family(
+        "Idefics2",
+        {"size": {"shortest_edge": 12, "longest_edge": 40}},
+        {"image_seq_len": 7},
+        {
+            "text_config": {**TEXT, "model_type": "mistral"},
+            "vision_config": _ROOMS["vision_config"],
+            "perceiver_config": {
+                **{"hidden_size": 32, "resampler_n_latents": 7, "resampler_depth": 1, "resampler_n_heads": 2},
+                **{"resampler_head_dim": 8, "num_key_value_heads": 2},
+            },
+            "image_token_id": 3,
+        },
+        special={name: _MARKS[name] for name in ("fake_image_token", "end_of_utterance_token")},
+        tower="vision_model",
+    ),
     "smolvlm": Family(
         "SmolVLM", _SQUARES, {"image_seq_len": 4}, _ROOMS, special=_MARKS, films=True, tower="vision_model"
     ),

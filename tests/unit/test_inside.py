@@ -331,11 +331,18 @@ _OTHERS["gemma3"] = {
     "mm_tokens_per_image": 9,
 }
 _OTHERS["llava_next"] = _OTHERS["llava"]
+_OTHERS["vipllava"] = {**_OTHERS["llava"], "vision_feature_layer": [-2, 1]}
 _OTHERS["llava_onevision"] = {"text_config": _GROUPED, "vision_config": _IMAGE}
 _OTHERS["idefics3"] = _OTHERS["smolvlm"] = {
     "text_config": _GROUPED,
     "vision_config": {**_IMAGE, "image_size": 16},
 }
+_OTHERS["idefics2"] = {
+    "text_config": _GROUPED,
+    "vision_config": {**_IMAGE, "image_size": 16},
+    "perceiver_config": {"resampler_n_latents": 4, "resampler_depth": 1},
+}
+_OTHERS["idefics2_vision"] = _IMAGE
 _OTHERS["pixtral"] = {**_IMAGE, "image_size": 8}
 _OTHERS["mistral3"] = {"text_config": _GROUPED, "vision_config": _OTHERS["pixtral"]}
 _OTHERS["internvl_vision"] = {**_IMAGE, "image_size": [16, 16], "patch_size": [4, 4]}

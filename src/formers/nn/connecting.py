@@ -133,6 +133,15 @@ def two_layers(act: str, bias: bool) -> Between:
     return steps
 
 
+def normed_layers(norm: spec.Norm, act: str) -> Between:
+    """A norm, two linear layers: role `connect_norm`, and see `two_layers`."""
+
+    def steps(width_in: int, width_out: int) -> list[Step]:
+        return [Normalise("connect_norm", norm, width_in), *two_layers(act, True)(width_in, width_out)]
+
+    return steps
+
+
 def shuffled_layer(square: int, bias: bool) -> Between:
     """Squares of patches as one each, a linear layer: roles `connect_whole`, the node of both, `connect`."""
 

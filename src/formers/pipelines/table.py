@@ -145,6 +145,7 @@ TASKS = (
             *("LlavaNextForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration"),
+            *("VipLlavaForConditionalGeneration", "Idefics2ForConditionalGeneration"),
         ),
         kind="multimodal",
     ),

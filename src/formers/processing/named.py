@@ -8,6 +8,7 @@ from typing import Any
 
 from formers.processing.asking import AskingProcessor, InstructingProcessor
 from formers.processing.ended_showing import EndedShowingProcessor
+from formers.processing.fenced_showing import FencedShowingProcessor
 from formers.processing.followed import FollowingPrompts
 from formers.processing.heading import HeadedProcessor
 from formers.processing.hearing import HearingProcessor
@@ -39,6 +40,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
         base = EndedShowingProcessor if pair.shows.ends else base
+        base = FencedShowingProcessor if pair.shows.fenced else base
         found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
         base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base

@@ -39,6 +39,7 @@ class Shows:
         merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
         retrieves: they are pages or questions, each by itself.
+        fenced: of marks around pictures that would meet one stands.
         ends: the tokenizer's name of what stands behind each text that is not to go on.
         rows: what tells how many patches pictures have, where those of each become a row; empty where not.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
@@ -68,6 +69,7 @@ class Shows:
     retrieves: bool = False
     rows: str = ""
     ends: str = ""
+    fenced: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,11 @@ _ONE_VISION: dict[str, Any] = {
     **{"num_image_tokens": None, "vision_feature_select_strategy": None, "image_token": "<image>"},
     **{"video_token": "<video>", "vision_aspect_ratio": "anyres_max_9"},
 }
-_AROUND = {
+_ENDED = {
     "fake_image_token": "<fake_token_around_image>",
     "end_of_utterance_token": "<end_of_utterance>",
-    "global_image_tag": "<global-img>",
 }
+_AROUND = {**_ENDED, "global_image_tag": "<global-img>"}
 _SQUARES = Shows(
     "squares", settings={"image_seq_len": 169}, marks=_AROUND, untold=("rows", "cols"), by_text=True
 )
@@ -317,7 +319,9 @@ PAIRS: dict[str, Pair] = {
         "GroundingDino", ("grounding-dino",), {"return_token_type_ids": True}, phrases=True
     ),
     "Git": Pair("CLIP", ("git",)),
-    "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "Llava": Pair(
+        "CLIP", ("llava", "vipllava"), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)
+    ),
     "InstructBlip": Pair(
         "Blip",
         ("instructblip",),
@@ -343,6 +347,21 @@ PAIRS: dict[str, Pair] = {
             film_rule="marked_frames",
             named="context_image_token",
             merges=True,
+        ),
+    ),
+    "Idefics2": Pair(
+        "Idefics2",
+        ("idefics2",),
+        pictures={"return_row_col_info": True},
+        unread=_TYPES,
+        shows=Shows(
+            "quarters",
+            settings={"image_seq_len": 64},
+            marks=_ENDED,
+            untold=("rows", "cols"),
+            by_text=True,
+            adds=("fake_image_token", "image_token", "end_of_utterance_token"),
+            fenced=True,
         ),
     ),
     "Idefics3": Pair(

@@ -142,6 +142,13 @@ def _whole_square(processor: Any) -> str:
     return f"{around}{processor.global_image_tag}{tokens}{around}"
 
 
+def quarters(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens between marks, for each part of a picture and for all of it."""
+    around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
+    down, across = ([n for text in made[name] for n in text][index] for name in ("rows", "cols"))
+    return f"{around}{tokens}{around}" * (down * across + 1)
+
+
 def lines_of_patches(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A token for every square of patches, a mark behind each line of them, and another behind the last."""
     edge = int(processor.patch_size) * int(processor.spatial_merge_size)
@@ -217,6 +224,7 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "marked_tiles": marked_tiles,
     "named_tiles": named_tiles,
     "patches_of_one_size": patches_of_one_size,
+    "quarters": quarters,
     "squares": squares,
 }
 FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {

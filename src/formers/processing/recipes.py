@@ -116,7 +116,15 @@ RECIPES: dict[str, Recipe] = {
         {**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2", "instructblip")
     ),
     "CLIP": _CLIP.but(
-        "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
+        "clip",
+        "clip_vision_model",
+        "align",
+        "altclip",
+        "florence2",
+        "git",
+        "groupvit",
+        "vipllava",
+        "xclip",
     ),
     "Chameleon": _CLIP.but("chameleon", **_FROM_ONE),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
@@ -222,6 +230,16 @@ RECIPES: dict[str, Recipe] = {
         },
         canvas=True,
         model_types=("got_ocr2", "internvl", "aya_vision"),
+    ),
+    "Idefics2": Recipe(
+        {
+            **{**_HALF, "resample": BILINEAR, "size": {"shortest_edge": 378, "longest_edge": 980}},
+            **{"do_convert_rgb": True, "do_pad": True, "do_image_splitting": False},
+        },
+        square=False,
+        squares=True,
+        quarters=True,
+        model_types=("idefics2",),
     ),
     "Idefics3": _SQUARES.but("idefics3", do_image_splitting=True),
     "LlavaNext": replace(
