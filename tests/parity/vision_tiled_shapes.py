@@ -62,6 +62,7 @@ _ASKED: dict[str, Any] = {
     },
     "image_token_id": VOCABULARY + 1,
 }
+_FILMED = {**_LLAVA, "video_token_index": VOCABULARY}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "aya_vision": {"halves weigh each other": _AYA},
@@ -72,6 +73,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "internvl": {"gains": _INTERN},
     "internvl_vision": {"gains": _MEANS},
     "llava_next": {"CLIP and LLaMA": _LLAVA},
+    "llava_next_video": {"means of squares": _FILMED},
     "llava_onevision": {"few patches, and films": _ONE},
     "mistral3": {"squares of two": _MISTRAL},
     "pixtral": {"pictures of four sizes": _SIZED},
@@ -136,6 +138,14 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "idefics3": {"squares of four, tied": {**_SQUARES, "scale_factor": 4, "tie_word_embeddings": True}},
+    "llava_next_video": {
+        "convolved squares, tied by the text model": {
+            **_FILMED,
+            "text_config": {**_TEXT, "model_type": "llama", "tie_word_embeddings": True},
+            "spatial_pool_mode": "conv",
+        },
+        "largest of all": {**_FILMED, "spatial_pool_mode": "max", "spatial_pool_stride": 3},
+    },
     "llava_onevision": {"all patches": {**_ONE, "vision_aspect_ratio": "anyres_max_9"}},
 }
 LENGTH = 47
@@ -180,7 +190,8 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
     _written(ids, mask, config.image_token_index, _FILLS.get(said, _FILLS[""]))
     found = {"pixel_values": _drawn(4, 3, 2, 6, 6), "image_sizes": _PICTURES}
     if films:
-        _written(ids, mask, config.video_token_index, (9, 9), 36)
+        pooled = 2 * (3 // config.spatial_pool_stride) ** 2 if hasattr(config, "spatial_pool_stride") else 9
+        _written(ids, mask, config.video_token_index, (pooled, pooled), 36)
         found["pixel_values_videos"] = _drawn(2, 2, 2, 6, 6, seed=2)
     return found
 

@@ -330,7 +330,7 @@ _OTHERS["gemma3"] = {
     "vision_config": _IMAGE,
     "mm_tokens_per_image": 9,
 }
-_OTHERS["llava_next"] = _OTHERS["llava"]
+_OTHERS["llava_next_video"] = _OTHERS["llava_next"] = _OTHERS["llava"]
 _OTHERS["vipllava"] = {**_OTHERS["llava"], "vision_feature_layer": [-2, 1]}
 _OTHERS["llava_onevision"] = {"text_config": _GROUPED, "vision_config": _IMAGE}
 _OTHERS["idefics3"] = _OTHERS["smolvlm"] = {

@@ -46,10 +46,15 @@ class Gathered(Fused):
         super().__init__(*parts, **{"inputs": usual, **named})
 
     def connected(
-        self, model: Any, pictures: dict[str, Any], choice: Mapping[str, Any], ask: Ask
+        self,
+        model: Any,
+        pictures: dict[str, Any],
+        choice: Mapping[str, Any],
+        ask: Ask,
+        before: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[States, Tensor]:
         """See `Fused`; what shows nothing is computed too, for squares of patches become one."""
-        return super().connected(model, pictures, choice, replace(ask, keep_padding=True))
+        return super().connected(model, pictures, choice, replace(ask, keep_padding=True), before)
 
     def opened(self, model: Any, given: dict[str, Any]) -> dict[str, Any]:
         """The pictures that are not empty, and which of their patches show something.

@@ -138,6 +138,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "llama4_text": ("llama4", "Llama4"),
     "llava": ("llava", "Llava"),
     "llava_next": ("llava_next", "LlavaNext"),
+    "llava_next_video": ("llava_next_video", "LlavaNextVideo"),
     "llava_onevision": ("llava_onevision", "LlavaOnevision"),
     "longformer": ("longformer", "Longformer"),
     "longt5": ("longt5", "LongT5"),

@@ -378,6 +378,20 @@ PAIRS: dict[str, Pair] = {
         unread=_TYPES,
         shows=Shows("lines", settings=_LLAVA),
     ),
+    "LlavaNextVideo": Pair(
+        "LlavaNext",
+        ("llava_next_video",),
+        _TENSORS,
+        _TENSORS,
+        unread=_TYPES,
+        shows=Shows(
+            "lines",
+            video="<video>",
+            settings={**_LLAVA, "video_token": "<video>"},
+            films="LlavaNextVideo",
+            film_rule="pooled_frames",
+        ),
+    ),
     "LlavaOnevision": Pair(
         "LlavaOnevision",
         ("llava_onevision",),

@@ -191,6 +191,13 @@ def timed_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any
     )
 
 
+def pooled_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """A token for every four patches of each frame."""
+    frames, edge = made["pixel_values_videos"][index], _told(processor, "patch_size")
+    height, width = frames[0].shape[-2:]
+    return str(processor.video_token) * ((height // edge) * (width // edge) // 4 * len(frames))
+
+
 def half_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
     """A token for every other patch down and across of each frame, and one at the end."""
     edge = -(-math.isqrt(_told(processor, "num_image_tokens")) // 2)
@@ -231,5 +238,6 @@ FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {
     "blocks": film_blocks,
     "half_frames": half_frames,
     "marked_frames": marked_frames,
+    "pooled_frames": pooled_frames,
     "timed_frames": timed_frames,
 }

@@ -243,7 +243,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Idefics3": _SQUARES.but("idefics3", do_image_splitting=True),
     "LlavaNext": replace(
-        _CLIP.but("llava_next", do_pad=True, image_grid_pinpoints=_PINPOINTS), pinned="always"
+        _CLIP.but("llava_next", "llava_next_video", do_pad=True, image_grid_pinpoints=_PINPOINTS),
+        pinned="always",
     ),
     "LlavaOnevision": Recipe(
         {
@@ -467,6 +468,7 @@ FILM_RECIPES: dict[str, Recipe] = {
             "initial_shift": True,
         }
     ),
+    "LlavaNextVideo": _CLIP.but(do_sample_frames=False),
     "LlavaOnevision": Recipe(
         {**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_sample_frames": False}, square=False
     ),
