@@ -62,10 +62,20 @@ _ASKED: dict[str, Any] = {
     },
     "image_token_id": VOCABULARY + 1,
 }
+_WINDOWS: dict[str, Any] = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 20},
+    **{"image_size": 16, "patch_size": 2, "num_channels": 2, "output_channels": 6, "window_size": 3},
+    "global_attn_indexes": [1],
+}
+_READ_OUT: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "qwen2"},
+    **{"vision_config": _WINDOWS, "image_token_index": VOCABULARY + 1},
+}
 _FILMED = {**_LLAVA, "video_token_index": VOCABULARY}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "aya_vision": {"halves weigh each other": _AYA},
+    "got_ocr2": {"windows of three": _READ_OUT},
     "idefics2": {"five vectors ask": _ASKED},
     "idefics2_vision": {"parts of rooms": _ROOMS},
     "idefics3": {"squares of two": _SQUARES},
@@ -127,6 +137,16 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"vision_feature_layer": -1, "tie_word_embeddings": True, "projector_hidden_act": "relu"},
         },
     },
+    "got_ocr2": {
+        "no positions, no biases, heads apart": {
+            **_READ_OUT,
+            "vision_config": {
+                **_WINDOWS,
+                **{"use_abs_pos": False, "use_rel_pos": False, "qkv_bias": False, "num_channels": 2},
+            },
+            "tie_word_embeddings": False,
+        },
+    },
     "idefics2": {
         "sizes left to the text model, heads alike, tied": {
             **_ASKED,
@@ -180,6 +200,9 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         fills = [(down // edge) * (across // edge) for down, across in found["image_sizes"].tolist()]
         _written(ids, mask, config.image_token_id, fills)
         return found
+    if hasattr(config.vision_config, "window_size"):
+        _written(ids, mask, config.image_token_id, (4,) * 4)
+        return {"pixel_values": _drawn(4, 2, 16, 16)}
     if hasattr(config, "projector_layernorm_eps"):  # all patches but the class token
         _written(ids, mask, config.image_token_id, (9,) * 4)
         return {"pixel_values": _drawn(4, 2, 6, 6)}

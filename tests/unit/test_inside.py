@@ -337,6 +337,8 @@ _OTHERS["idefics3"] = _OTHERS["smolvlm"] = {
     "text_config": _GROUPED,
     "vision_config": {**_IMAGE, "image_size": 16},
 }
+_OTHERS["got_ocr2_vision"] = {**_OTHERS["sam_vision_model"], "mlp_dim": 16}
+_OTHERS["got_ocr2"] = {"text_config": _GROUPED, "vision_config": _OTHERS["got_ocr2_vision"]}
 _OTHERS["idefics2"] = {
     "text_config": _GROUPED,
     "vision_config": {**_IMAGE, "image_size": 16},
@@ -976,11 +978,20 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
 MIXED_OTHERWISE = {
-    *("bark", "dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
+    *(
+        "bark",
+        "dac",
+        "encodec",
+        "fnet",
+        "sam",
+        "sam_vision_model",
+        "speecht5_hifigan",
+        "superglue",
+    ),
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "seamless_m4t"}
+MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "got_ocr2_vision", "seamless_m4t"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

@@ -104,6 +104,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "glm": ("glm", "Glm"),
     "glm4": ("glm", "Glm4"),
     "glpn": ("glpn", "GLPN"),
+    "got_ocr2": ("got_ocr2", "GotOcr2"),
+    "got_ocr2_vision": ("got_ocr2", "GotOcr2Vision"),
     "gpt2": ("gpt2", "GPT2"),
     "gpt_bigcode": ("gpt_bigcode", "GPTBigCode"),
     "gpt_neo": ("gpt_neo", "GPTNeo"),

@@ -37,6 +37,23 @@ class PoolGrid(Step):
         flow.x = leaf(node, self.role)(whole).flatten(2).transpose(1, 2)
 
 
+class ThinMap(Step):
+    """A map with half as many places down and across, twice over, as rows: [B, C, H, W] -> [B, n, E]."""
+
+    def __init__(self, roles: tuple[str, str], width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.first, self.second = roles
+        self.leaves = {
+            self.first: lambda: nn.Conv2d(width_in, 2 * width_in, 3, 2, 1, bias=False),
+            self.second: lambda: nn.Conv2d(2 * width_in, width_out, 3, 2, 1, bias=False),
+        }
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said."""
+        made = leaf(node, self.second)(leaf(node, self.first)(flow.x))
+        flow.x = made.flatten(2).transpose(1, 2)
+
+
 class GridPool(nn.Module):
     """Squares of a square grid of patches as one each, by their mean, what is largest, or a convolution.
 
@@ -70,7 +87,7 @@ class GridPool(nn.Module):
                 f"{image_features.shape[1]} vectors make no square grid of patches: set "
                 "vision_feature_select_strategy to 'default' for image models with a class token, else 'full'"
             )
-        whole = image_features.unflatten(1, (edge, edge)).permute(0, 3, 1, 2)
+        whole = image_features.reshape(len(image_features), edge, edge, -1).permute(0, 3, 1, 2)
         found: Tensor = self.pool(whole).flatten(2).transpose(1, 2)
         return found.contiguous()
 
@@ -178,6 +195,12 @@ def normed_layers(norm: spec.Norm, act: str) -> Between:
         return [Normalise("connect_norm", norm, width_in), *two_layers(act, True)(width_in, width_out)]
 
     return steps
+
+
+def thinned(width_in: int, width_out: int) -> list[Step]:
+    """A map thinned out twice, a linear layer: roles `connect_first`, `connect_second`, `connect`."""
+    thin = ThinMap(("connect_first", "connect_second"), width_in, width_out)
+    return [thin, dense("connect", width_out, width_out)]
 
 
 def shuffled_layer(square: int, bias: bool) -> Between:

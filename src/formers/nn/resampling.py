@@ -79,7 +79,7 @@ class Asking(nn.Module):
         """[B, Q, E] and [B, T, E] -> [B, Q, E]; `attention_mask` [B, 1, 1, T + Q], bool: seen."""
         both = torch.cat((context, latents), dim=1)
         made = (project(self.q_proj, latents), project(self.k_proj, both), project(self.v_proj, both))
-        q, k, v = (t.unflatten(-1, (-1, self.heads.width)).transpose(1, 2) for t in made)
+        q, k, v = (t.view(*t.shape[:2], -1, self.heads.width).transpose(1, 2) for t in made)
         shares = self.heads.query // self.heads.key_value
         if shares > 1:
             k, v = (t.repeat_interleave(shares, dim=1) for t in (k, v))

@@ -146,7 +146,7 @@ TASKS = (
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration"),
             *("VipLlavaForConditionalGeneration", "Idefics2ForConditionalGeneration"),
-            "LlavaNextVideoForConditionalGeneration",
+            *("GotOcr2ForConditionalGeneration", "LlavaNextVideoForConditionalGeneration"),
         ),
         kind="multimodal",
     ),

@@ -16,10 +16,13 @@ class FencedShowingProcessor(ShowingProcessor):
     Behind a mark a word begins with a blank.
     """
 
+    fake_image_token: str
+
     def __init__(self, *parts: Any, **named: Any) -> None:
         super().__init__(*parts, **named)
         told = getattr(self.tokenizer, "image_boundary_token", None)
-        self.fake_image_token = told or self.fake_image_token
+        if told:
+            self.fake_image_token = told
 
     def _expanded(
         self, texts: list[str], pieces: Mapping[str, Iterator[str]]

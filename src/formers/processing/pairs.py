@@ -40,6 +40,7 @@ class Shows:
         by_text: the image processor takes the pictures of each text.
         retrieves: they are pages or questions, each by itself.
         fenced: of marks around pictures that would meet one stands.
+        reads_out: texts are prompts that ask for what is written on pages.
         ends: the tokenizer's name of what stands behind each text that is not to go on.
         rows: what tells how many patches pictures have, where those of each become a row; empty where not.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
@@ -70,6 +71,7 @@ class Shows:
     rows: str = ""
     ends: str = ""
     fenced: bool = False
+    reads_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -314,6 +316,13 @@ PAIRS: dict[str, Pair] = {
         shows=Shows(
             "counted", settings={"num_additional_image_tokens": 0, "post_processor_config": None}, tasks=True
         ),
+    ),
+    "GotOcr2": Pair(
+        "GotOcr2",
+        ("got_ocr2",),
+        pictures={"crop_to_patches": False, "min_patches": 1, "max_patches": 12},
+        unread=_TYPES,
+        shows=Shows("marked_tiles", "<imgpad>", reads_out=True),
     ),
     "GroundingDino": Pair(
         "GroundingDino", ("grounding-dino",), {"return_token_type_ids": True}, phrases=True

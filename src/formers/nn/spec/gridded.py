@@ -103,6 +103,14 @@ class GridLayers(OverGrids):
     std: float = 0.02
 
     @property
+    def width(self) -> int:
+        """Of the last map, as those name it who read it."""
+        width: int = next(
+            part.made for part in reversed([*self.neck.parts.values()]) if hasattr(part, "made")
+        )
+        return width
+
+    @property
     def kinds(self) -> list[str]:
         """What it is made of."""
         return ["Patches", "GridLayers", "FeedForward", "pre-layer norm"]
