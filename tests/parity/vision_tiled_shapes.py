@@ -76,6 +76,7 @@ _FILMED = {**_LLAVA, "video_token_index": VOCABULARY}
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "aya_vision": {"halves weigh each other": _AYA},
     "got_ocr2": {"windows of three": _READ_OUT},
+    "got_ocr2_vision": {"windows of three": _WINDOWS},
     "idefics2": {"five vectors ask": _ASKED},
     "idefics2_vision": {"parts of rooms": _ROOMS},
     "idefics3": {"squares of two": _SQUARES},

@@ -978,16 +978,7 @@ def _given(made: Any) -> dict[str, Tensor]:
 
 # Families whose scores are capped, or have sinks, which one backend alone can do.
 MIXED_OTHERWISE = {
-    *(
-        "bark",
-        "dac",
-        "encodec",
-        "fnet",
-        "sam",
-        "sam_vision_model",
-        "speecht5_hifigan",
-        "superglue",
-    ),
+    *("bark", "dac", "encodec", "fnet", "sam", "sam_vision_model", "speecht5_hifigan", "superglue"),
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}

@@ -145,8 +145,9 @@ def _whole_square(processor: Any) -> str:
 def quarters(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens between marks, for each part of a picture and for all of it."""
     around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
+    one = f"{around}{tokens}{around}"
     down, across = ([n for text in made[name] for n in text][index] for name in ("rows", "cols"))
-    return f"{around}{tokens}{around}" * (down * across + 1)
+    return one * int(down * across + 1)
 
 
 def lines_of_patches(processor: Any, made: Mapping[str, Any], index: int) -> str:
@@ -195,7 +196,7 @@ def pooled_frames(processor: Any, made: Mapping[str, Any], index: int, facts: An
     """A token for every four patches of each frame."""
     frames, edge = made["pixel_values_videos"][index], _told(processor, "patch_size")
     height, width = frames[0].shape[-2:]
-    return str(processor.video_token) * ((height // edge) * (width // edge) // 4 * len(frames))
+    return str(processor.video_token) * int((height // edge) * (width // edge) // 4 * len(frames))
 
 
 def half_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:

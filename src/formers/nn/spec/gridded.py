@@ -105,10 +105,8 @@ class GridLayers(OverGrids):
     @property
     def width(self) -> int:
         """Of the last map, as those name it who read it."""
-        width: int = next(
-            part.made for part in reversed([*self.neck.parts.values()]) if hasattr(part, "made")
-        )
-        return width
+        made: list[int] = [part.made for part in self.neck.parts.values() if hasattr(part, "made")]
+        return made[-1]
 
     @property
     def kinds(self) -> list[str]:
