@@ -32,6 +32,7 @@ READ = (
     "pixel_values",
     "input_features",
     "query_embeds",
+    "latents",
     "inputs_embeds",
     "query",
     "queries",

@@ -88,8 +88,40 @@ FAMILIES = {
             **{"image_token_index": 3, "image_grid_pinpoints": SIZES},
         },
     ),
+    "llava_next_video": Family(
+        "LlavaNextVideo",
+        {"size": {"shortest_edge": 16}, "crop_size": 16, "image_grid_pinpoints": SIZES},
+        {
+            "patch_size": 4,
+            "vision_feature_select_strategy": "default",
+            "num_additional_image_tokens": 1,
+        },
+        {
+            "text_config": {**TEXT, "model_type": "llama"},
+            "vision_config": CLIP,
+            **{"image_token_index": 3, "video_token_index": 4, "image_grid_pinpoints": SIZES},
+        },
+        films=True,
+        images_of="LlavaNext",
+    ),
     "idefics3": Family(
         "Idefics3", _SQUARES, {"image_seq_len": 4}, _ROOMS, special=_MARKS, tower="vision_model"
+    ),
+    "idefics2": Family(
+        "Idefics2",
+        {"size": {"shortest_edge": 12, "longest_edge": 40}},
+        {"image_seq_len": 7},
+        {
+            "text_config": {**TEXT, "model_type": "mistral"},
+            "vision_config": _ROOMS["vision_config"],
+            "perceiver_config": {
+                **{"hidden_size": 32, "resampler_n_latents": 7, "resampler_depth": 1, "resampler_n_heads": 2},
+                **{"resampler_head_dim": 8, "num_key_value_heads": 2},
+            },
+            "image_token_id": 3,
+        },
+        special={name: _MARKS[name] for name in ("fake_image_token", "end_of_utterance_token")},
+        tower="vision_model",
     ),
     "smolvlm": Family(
         "SmolVLM", _SQUARES, {"image_seq_len": 4}, _ROOMS, special=_MARKS, films=True, tower="vision_model"
@@ -192,9 +224,10 @@ def of(package: Any, family: Family, words: Any) -> Any:
         processor_of(package, family),
         TEMPLATE.replace("{{ token }}", family.token),
     )
-    nothing = SimpleNamespace(num_frames=None, fps=None, model_input_names=[])
-    films = [nothing] if family.films and package is transformers else []
-    return made(images, words, *films, chat_template=template, **family.settings)
+    parts = {"image_processor": images, "tokenizer": words}
+    if family.films and package is transformers:
+        parts["video_processor"] = SimpleNamespace(num_frames=None, fps=None, model_input_names=[])
+    return made(**parts, chat_template=template, **family.settings)
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -287,16 +320,21 @@ def test_what_is_written_about_pictures_is_the_references(known: Any) -> None:
 FILM = [colours(20, 30)] * 2 + [colours(30, 20)[:20, :20].repeat(2, 1)[:, :30]] * 2
 
 
-@pytest.mark.parametrize("known", ["internvl", "llava_onevision"], indirect=True)
+@pytest.mark.parametrize("known", ["internvl", "llava_next_video", "llava_onevision"], indirect=True)
 def test_a_films_frames_are_what_they_are_as_pictures(known: Any) -> None:
     family, _, theirs, home = known
     made = formers.AutoProcessor.from_pretrained(home)
-    made.video_processor = type(made.video_processor)(size={"height": 16, "width": 16})
+    settings = {name: value for name, value in family.images.items() if name != "image_grid_pinpoints"}
+    made.video_processor = type(made.video_processor)(**settings)
     text = f"a {made.video_token} and {family.token}"
     found = made(text=text, images=[[CAT]], videos=[FILM], return_tensors="pt")
     images = type(made.image_processor)(size={"height": 16, "width": 16})
-    whole = made.image_processor(CAT, **made.pair.pictures, return_tensors="pt").pixel_values
-    if "pixel_values_videos" in found:
+    whole = made.image_processor(CAT, **{**made.pair.pictures, "return_tensors": "pt"}).pixel_values
+    if "crop_size" in settings:
+        frames = formers.CLIPImageProcessor(**settings)(FILM, return_tensors="pt").pixel_values
+        assert torch.allclose(found.pixel_values_videos[0], frames, atol=1e-5)
+        assert int((found.input_ids == made.video_token_id).sum()) == 4 * 2 * 2
+    elif "pixel_values_videos" in found:
         plain = {"image_grid_pinpoints": [[16, 16]]}
         frames = images(FILM, **plain, return_tensors="pt").pixel_values[:, 0]
         assert torch.allclose(found.pixel_values_videos[0], frames, atol=1e-5)

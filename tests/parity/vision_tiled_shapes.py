@@ -21,6 +21,11 @@ _LLAVA: dict[str, Any] = {
     "vision_config": _CLIP,
     **{"image_token_index": VOCABULARY + 1, "image_grid_pinpoints": _SIZES},
 }
+_VIP: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "llama"},
+    "vision_config": _CLIP,
+    **{"image_token_index": VOCABULARY + 1, "vision_feature_layer": [-2, -1, 2]},
+}
 _ONE = {
     "text_config": {**_TEXT, "model_type": "qwen2"},
     "vision_config": _SIGLIP,
@@ -48,19 +53,44 @@ _MISTRAL: dict[str, Any] = {
     "vision_config": {**_SIZED, "model_type": "pixtral", "num_hidden_layers": 3},
     "image_token_index": VOCABULARY + 1,
 }
+_ASKED: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "mistral"},
+    "vision_config": _ROOMS,
+    "perceiver_config": {
+        **{"hidden_size": DECODER["hidden_size"], "resampler_n_latents": 5, "resampler_depth": 2},
+        **{"resampler_n_heads": 4, "resampler_head_dim": 6, "num_key_value_heads": 2},
+    },
+    "image_token_id": VOCABULARY + 1,
+}
+_WINDOWS: dict[str, Any] = {
+    **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 20},
+    **{"image_size": 16, "patch_size": 2, "num_channels": 2, "output_channels": 6, "window_size": 3},
+    "global_attn_indexes": [1],
+}
+_READ_OUT: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "qwen2"},
+    **{"vision_config": _WINDOWS, "image_token_index": VOCABULARY + 1},
+}
+_FILMED = {**_LLAVA, "video_token_index": VOCABULARY}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "aya_vision": {"halves weigh each other": _AYA},
+    "got_ocr2": {"windows of three": _READ_OUT},
+    "got_ocr2_vision": {"windows of three": _WINDOWS},
+    "idefics2": {"five vectors ask": _ASKED},
+    "idefics2_vision": {"parts of rooms": _ROOMS},
     "idefics3": {"squares of two": _SQUARES},
     "idefics3_vision": {"parts of rooms": _ROOMS},
     "internvl": {"gains": _INTERN},
     "internvl_vision": {"gains": _MEANS},
     "llava_next": {"CLIP and LLaMA": _LLAVA},
+    "llava_next_video": {"means of squares": _FILMED},
     "llava_onevision": {"few patches, and films": _ONE},
     "mistral3": {"squares of two": _MISTRAL},
     "pixtral": {"pictures of four sizes": _SIZED},
     "smolvlm": {"squares of two": _SQUARES},
     "smolvlm_vision": {"parts of rooms": _ROOMS},
+    "vipllava": {"three layers": _VIP},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "llava": {
@@ -101,7 +131,42 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
             **{"vision_feature_layer": [-2, -1], "multimodal_projector_bias": False},
         },
     },
+    "vipllava": {
+        "one layer, tied": {
+            **_VIP,
+            "text_config": {**_TEXT, "model_type": "mistral"},
+            **{"vision_feature_layer": -1, "tie_word_embeddings": True, "projector_hidden_act": "relu"},
+        },
+    },
+    "got_ocr2": {
+        "no positions, no biases, heads apart": {
+            **_READ_OUT,
+            "vision_config": {
+                **_WINDOWS,
+                **{"use_abs_pos": False, "use_rel_pos": False, "qkv_bias": False, "num_channels": 2},
+            },
+            "tie_word_embeddings": False,
+        },
+    },
+    "idefics2": {
+        "sizes left to the text model, heads alike, tied": {
+            **_ASKED,
+            "perceiver_config": {
+                **{"resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": 2},
+                **{"resampler_head_dim": 8, "num_key_value_heads": 2, "hidden_act": "gelu"},
+            },
+            "tie_word_embeddings": True,
+        },
+    },
     "idefics3": {"squares of four, tied": {**_SQUARES, "scale_factor": 4, "tie_word_embeddings": True}},
+    "llava_next_video": {
+        "convolved squares, tied by the text model": {
+            **_FILMED,
+            "text_config": {**_TEXT, "model_type": "llama", "tie_word_embeddings": True},
+            "spatial_pool_mode": "conv",
+        },
+        "largest of all": {**_FILMED, "spatial_pool_mode": "max", "spatial_pool_stride": 3},
+    },
     "llava_onevision": {"all patches": {**_ONE, "vision_aspect_ratio": "anyres_max_9"}},
 }
 LENGTH = 47
@@ -136,21 +201,29 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         fills = [(down // edge) * (across // edge) for down, across in found["image_sizes"].tolist()]
         _written(ids, mask, config.image_token_id, fills)
         return found
-    if hasattr(config, "scale_factor"):
+    if hasattr(config.vision_config, "window_size"):
+        _written(ids, mask, config.image_token_id, (4,) * 4)
+        return {"pixel_values": _drawn(4, 2, 16, 16)}
+    if hasattr(config, "projector_layernorm_eps"):  # all patches but the class token
+        _written(ids, mask, config.image_token_id, (9,) * 4)
+        return {"pixel_values": _drawn(4, 2, 6, 6)}
+    if hasattr(config, "scale_factor") or hasattr(config, "perceiver_config"):
         return rooms(config, ids, mask)
     films = hasattr(config, "video_token_index")
     said = str(getattr(config, "vision_aspect_ratio", ""))
     _written(ids, mask, config.image_token_index, _FILLS.get(said, _FILLS[""]))
     found = {"pixel_values": _drawn(4, 3, 2, 6, 6), "image_sizes": _PICTURES}
     if films:
-        _written(ids, mask, config.video_token_index, (9, 9), 36)
+        pooled = 2 * (3 // config.spatial_pool_stride) ** 2 if hasattr(config, "spatial_pool_stride") else 9
+        _written(ids, mask, config.video_token_index, (pooled, pooled), 36)
         found["pixel_values_videos"] = _drawn(2, 2, 2, 6, 6, seed=2)
     return found
 
 
 def rooms(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
     """Two pictures in the first row, one in each of the others, some in a part of their room."""
-    each = 16 // config.scale_factor**2
+    asks = getattr(config, "perceiver_config", None)
+    each = 16 // config.scale_factor**2 if asks is None else asks.resampler_n_latents
     _written(ids, mask, config.image_token_id, (2 * each, each, each, each))
     seen = torch.ones(8, 4, 4, dtype=torch.bool)
     seen[1, :, 3:], seen[2, 2:], seen[3::2] = False, False, False  # all of the second pictures but one

@@ -332,12 +332,21 @@ _OTHERS["gemma3"] = {
     "vision_config": _IMAGE,
     "mm_tokens_per_image": 9,
 }
-_OTHERS["llava_next"] = _OTHERS["llava"]
+_OTHERS["llava_next_video"] = _OTHERS["llava_next"] = _OTHERS["llava"]
+_OTHERS["vipllava"] = {**_OTHERS["llava"], "vision_feature_layer": [-2, 1]}
 _OTHERS["llava_onevision"] = {"text_config": _GROUPED, "vision_config": _IMAGE}
 _OTHERS["idefics3"] = _OTHERS["smolvlm"] = {
     "text_config": _GROUPED,
     "vision_config": {**_IMAGE, "image_size": 16},
 }
+_OTHERS["got_ocr2_vision"] = {**_OTHERS["sam_vision_model"], "mlp_dim": 16}
+_OTHERS["got_ocr2"] = {"text_config": _GROUPED, "vision_config": _OTHERS["got_ocr2_vision"]}
+_OTHERS["idefics2"] = {
+    "text_config": _GROUPED,
+    "vision_config": {**_IMAGE, "image_size": 16},
+    "perceiver_config": {"resampler_n_latents": 4, "resampler_depth": 1},
+}
+_OTHERS["idefics2_vision"] = _IMAGE
 _OTHERS["pixtral"] = {**_IMAGE, "image_size": 8}
 _OTHERS["mistral3"] = {"text_config": _GROUPED, "vision_config": _OTHERS["pixtral"]}
 _OTHERS["internvl_vision"] = {**_IMAGE, "image_size": [16, 16], "patch_size": [4, 4]}
@@ -979,7 +988,7 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "seamless_m4t", "seamless_m4t_v2"}
+MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "got_ocr2_vision", "seamless_m4t", "seamless_m4t_v2"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

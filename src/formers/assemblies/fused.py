@@ -257,9 +257,22 @@ class Fused(Remembered):
         return states, self.stands(model, x, given)
 
     def connected(
-        self, model: Any, pictures: dict[str, Any], choice: Mapping[str, Any], ask: Ask
+        self,
+        model: Any,
+        pictures: dict[str, Any],
+        choice: Mapping[str, Any],
+        ask: Ask,
+        before: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[States, Tensor]:
-        """The image model's states, and what the connector makes of them, [.., P, E]."""
+        """The image model's states, and what the connector makes of them, [.., P, E].
+
+        Args:
+            model: the whole.
+            pictures: what the image model reads.
+            choice: of its states.
+            ask: what is asked for.
+            before: what is made of them before the connector reads them.
+        """
         c = self.connector(model.config)
         layers, keeps = (choice.get(name) for name in _CHOICE)
         layers, keeps = c.layer if layers is None else layers, keeps or c.keeps
@@ -272,6 +285,7 @@ class Fused(Remembered):
         if layers is not None:
             x = torch.cat([hidden[i] for i in ([layers] if isinstance(layers, int) else layers)], dim=-1)
         x = x[:, 1:] if keeps == "default" else x
+        x = x if before is None else before(x)
         flow = Flow(x.flatten(0, 1) if c.flat else x, states.pass_)
         self.noted(model, states.pass_, pictures)
         compute(model, flow)

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from formers.assemblies.fused import Fused
+from formers.nn.passing import Pass
+from formers.nn.resampling import ASKED
 from formers.stacks.stack import Ask, States
 
 _MASK = "pixel_attention_mask"
@@ -23,12 +25,20 @@ class Gathered(Fused):
         *parts, **named: see `Fused`.
         empty: where all pictures are empty, the first one is read all the same.
         records: see `Fused`.
+        whole_patches: a patch shows something where all its pixels do; else where any does.
     """
 
     beside = (_MASK,)
 
-    def __init__(self, *parts: Any, empty: bool = False, records: bool = False, **named: Any) -> None:
-        self._empty, self.records = empty, records
+    def __init__(
+        self,
+        *parts: Any,
+        empty: bool = False,
+        records: bool = False,
+        whole_patches: bool = False,
+        **named: Any,
+    ) -> None:
+        self._empty, self.records, self._whole_patches = empty, records, whole_patches
         usual = (
             *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds"),
             *("pixel_values", _MASK, "mm_encoder_outputs", "use_cache"),
@@ -36,10 +46,15 @@ class Gathered(Fused):
         super().__init__(*parts, **{"inputs": usual, **named})
 
     def connected(
-        self, model: Any, pictures: dict[str, Any], choice: Mapping[str, Any], ask: Ask
+        self,
+        model: Any,
+        pictures: dict[str, Any],
+        choice: Mapping[str, Any],
+        ask: Ask,
+        before: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[States, Tensor]:
         """See `Fused`; what shows nothing is computed too, for squares of patches become one."""
-        return super().connected(model, pictures, choice, replace(ask, keep_padding=True))
+        return super().connected(model, pictures, choice, replace(ask, keep_padding=True), before)
 
     def opened(self, model: Any, given: dict[str, Any]) -> dict[str, Any]:
         """The pictures that are not empty, and which of their patches show something.
@@ -52,9 +67,16 @@ class Gathered(Fused):
         edge = model.config.vision_config.patch_size
         shown: dict[str, Any] = {"pixel_values": pixels.flatten(0, 1)[real.flatten()]}
         if mask is not None:
-            kept = mask.flatten(0, 1)[real.flatten()]
-            shown["patch_attention_mask"] = F.max_pool2d(kept.float()[:, None], edge)[:, 0] > 0
+            kept = mask.flatten(0, 1)[real.flatten()].float()[:, None]
+            found = -F.max_pool2d(-kept, edge) if self._whole_patches else F.max_pool2d(kept, edge)
+            shown["patch_attention_mask"] = found[:, 0] > 0
         return shown
+
+    def noted(self, model: Any, pass_: Pass, pictures: Mapping[str, Any]) -> None:
+        """Which patches show something."""
+        seen = pictures.get("patch_attention_mask")
+        if seen is not None:
+            pass_.memo.put(ASKED, seen.flatten(1))
 
     def stands(self, model: Any, x: Tensor, given: Mapping[str, Any]) -> Sequence[Tensor] | Tensor:
         """What stands for the pictures of each row, [tokens, E]."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from formers.assemblies.base import Assembly, bound, refuse_inputs, states_in, taken_ask
 from formers.core.outputs import BaseModelOutput, ModelOutput, PointedMasksOutput
 from formers.model.base import PreTrainedModel
-from formers.nn.nets.gridded import GridEncoder, Walk, grid_encoder, node_class
+from formers.nn.nets.gridded import GridEncoder, Walk, fill_encoder, grid_encoder, last_map, node_class
 from formers.nn.nets.pointed import MaskDecoder, PlaceWaves, PromptEncoder, everywhere
 from formers.nn.spec.gridded import GridLayers, Pointed, Prompts
 from formers.nn.stems.base import maps_in
@@ -29,7 +29,7 @@ class Gridded(Assembly):
 
     Args:
         net: config -> its spec.
-        path: of its node.
+        path: of its node; empty where the model itself holds it.
     """
 
     inputs: tuple[str, ...] = ("pixel_values", *_ASKED)
@@ -54,9 +54,13 @@ class Gridded(Assembly):
         if pooler or masked:
             raise TypeError(f"add_pooling_layer and use_mask_token are not for {config.model_type!r} models")
         made = wiring(model).facts["spec"] = self.spec(config)
+        home = tuple(made.names["patch"].rpartition(".")[0].split("."))
+        if not self.path:
+            fill_encoder(model, made)
+            wiring(model).roles["token"] = home
+            return
         place(model, "net", self.path, grid_encoder(made))
-        home = made.names["patch"].rpartition(".")[0]
-        wiring(model).roles["token"] = (*self.path.split("."), *home.split("."))
+        wiring(model).roles["token"] = (*self.path.split("."), *home)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Read images and compute the last map.
@@ -65,13 +69,16 @@ class Gridded(Assembly):
             TypeError: for what is no tensor.
             ValueError: for a tensor of another shape.
         """
-        node: Any = leaf(model, "net")
+        node: Any = leaf(model, "net") if self.path else model
         images = maps_in(given, wiring(model).facts["spec"].stem.channels)
-        walk = walk_of(model, ask)
-        own = (walk,) if isinstance(node, GridEncoder) else ()
-        found = node(images.to(next(node.parameters()).dtype), *own)
+        images, walk = images.to(next(node.parameters()).dtype), walk_of(model, ask)
+        if self.path:
+            own = (walk,) if isinstance(node, GridEncoder) else ()
+            found = node(images, *own)[0]
+        else:
+            found = last_map(model, images, walk)
         hidden, weights = (None if one is None else tuple(one) for one in (walk.hidden, walk.weights))
-        return states_in(BaseModelOutput(found[0], hidden_states=hidden, attentions=weights))
+        return states_in(BaseModelOutput(found, hidden_states=hidden, attentions=weights))
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last map, [B, C, H, W], and what was asked for."""

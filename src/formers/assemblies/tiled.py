@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from formers.assemblies.fused import Fused, Shown, features_of
 from formers.core.tiles import Lines, best_size
@@ -15,7 +15,7 @@ from formers.model.base import PreTrainedModel
 from formers.nn.fresh import Normal
 from formers.nn.stems.sized_patches import sizes_in
 from formers.nn.tiling import in_lines
-from formers.nn.tree import leaf, place_tensor
+from formers.nn.tree import leaf, place, place_tensor
 from formers.stacks.stack import Ask, States
 
 _SIZES, _COUNTS, _FILMS, _MOST = (
@@ -35,11 +35,16 @@ class Films:
         stands: config -> what makes of frames [N, P * P, E], P patches along a side, what stands for each,
             [N, T, E].
         ends: whether the vector that ends lines stands behind a film.
+        pool: config -> what makes fewer of patches before the connector reads them, under the path `home`.
+        flat: callers see what stands for films as one row of numbers.
     """
 
     token: Callable[[Any], int]
-    stands: Callable[[Any], Callable[[Tensor, int], Tensor]]
-    ends: bool
+    stands: Callable[[Any], Callable[[Tensor, int], Tensor]] | None = None
+    ends: bool = False
+    pool: Callable[[Any], nn.Module] | None = None
+    home: str = ""
+    flat: bool = False
 
 
 class Tiled(Fused):
@@ -72,6 +77,8 @@ class Tiled(Fused):
         first = Normal(width**-0.5)
         place_tensor(model, "newline", "image_newline", torch.zeros(width), first, False)
         super().place(model, config, pooler, masked)
+        if self.films is not None and self.films.pool is not None:
+            place(model, "film_pool", self.films.home, self.films.pool(config))
 
     # -- pictures ----------------------------------------------------------------------------------
 
@@ -158,7 +165,11 @@ class Tiled(Fused):
         found = super().shown(model, given, ask)
         rows = None if self.films is None else self._films(model, given, ask)
         if rows is not None and self.films is not None:
-            found.append(Shown("video", self.films.token(model.config), rows, rows))
+            found.append(
+                Shown(
+                    "video", self.films.token(model.config), rows, rows.flatten() if self.films.flat else rows
+                )
+            )
         return found
 
     def _films(self, model: Any, given: dict[str, Any], ask: Ask) -> Tensor | None:
@@ -184,10 +195,12 @@ class Tiled(Fused):
             said = list(films.shape) if isinstance(films, Tensor) else type(films).__name__
             raise ValueError(f"{_FILMS} are [films, frames, channels, height, width], not {said}")
         choice = {name: given.get(name) for name in given if name.startswith("vision_feature")}
-        states, x = self.connected(model, {"pixel_values": films.flatten(0, 1)}, choice, ask)
         assert self.films is not None
-        vision = model.config.vision_config
-        each = self.films.stands(model.config)(x, vision.image_size // vision.patch_size)
+        before = None if self.films.pool is None else leaf(model, "film_pool")
+        states, each = self.connected(model, {"pixel_values": films.flatten(0, 1)}, choice, ask, before)
+        if self.films.stands is not None:
+            vision = model.config.vision_config
+            each = self.films.stands(model.config)(each, vision.image_size // vision.patch_size)
         rows = each.reshape(len(films), -1, each.shape[2])
         if self.films.ends:
             end = leaf(model, "newline").to(rows).expand(len(rows), 1, -1)

@@ -39,7 +39,8 @@ def config_field(name: str, annotation: object, default: Any) -> Field | None:
     field = Field.of(annotation)
     if not field.kinds:
         return None
-    negative_default = isinstance(default, Real) and default < 0
+    usual = default if isinstance(default, (list, tuple)) else (default,)
+    negative_default = any(isinstance(one, Real) and one < 0 for one in usual)
     # -1 stands for no id, or no buckets; a default below zero says that the sign means something
     signed = (
         negative_default

@@ -58,7 +58,7 @@ LAYER = {
 NET = {"patch": "patch_embed.projection", "position": "pos_embed", "layers": "layers", "neck": "neck"}
 
 
-def net(c: SamVisionConfig) -> GridLayers:
+def net(c: Any) -> GridLayers:
     """Layers that attend within windows, but for a few."""
     image, patch, wide, out = (c.image_size,) * 2, (c.patch_size,) * 2, c.hidden_size, c.output_channels
     stem = spec.Patches(c.num_channels, image, patch, wide)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from formers.nn import spec
 from formers.nn.activations import Activation
@@ -35,6 +35,61 @@ class PoolGrid(Step):
         columns = flow.x.transpose(1, 2)
         whole = columns.reshape(*columns.shape[:2], self.edge, self.edge)  # [B, E, P, P]
         flow.x = leaf(node, self.role)(whole).flatten(2).transpose(1, 2)
+
+
+class ThinMap(Step):
+    """A map with half as many places down and across, twice over, as rows: [B, C, H, W] -> [B, n, E]."""
+
+    def __init__(self, roles: tuple[str, str], width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.first, self.second = roles
+        self.leaves = {
+            self.first: lambda: nn.Conv2d(width_in, 2 * width_in, 3, 2, 1, bias=False),
+            self.second: lambda: nn.Conv2d(2 * width_in, width_out, 3, 2, 1, bias=False),
+        }
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """As said."""
+        made = leaf(node, self.second)(leaf(node, self.first)(flow.x))
+        flow.x = made.flatten(2).transpose(1, 2)
+
+
+class GridPool(nn.Module):
+    """Squares of a square grid of patches as one each, by their mean, what is largest, or a convolution.
+
+    Args:
+        kind: "average", "max" or "conv".
+        square: how many down and across are one.
+        width: of patches.
+
+    Raises:
+        ValueError: for another kind.
+    """
+
+    row_wise = True
+
+    def __init__(self, kind: str, square: int, width: int) -> None:
+        super().__init__()
+        kinds: dict[str, Callable[[], nn.Module]] = {
+            "average": lambda: nn.AvgPool2d(square, square),
+            "max": lambda: nn.MaxPool2d(square, square),
+            "conv": lambda: nn.Conv2d(width, width, square, square),
+        }
+        if kind not in kinds:
+            raise ValueError(f"spatial_pool_mode is average, max or conv, not {kind!r}")
+        self.pool = kinds[kind]()
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        """[B, P * P, E] -> [B, (P / square)^2, E]."""
+        edge = math.isqrt(image_features.shape[1])
+        if edge**2 != image_features.shape[1]:
+            raise ValueError(
+                f"{image_features.shape[1]} vectors make no square grid of patches: set "
+                "vision_feature_select_strategy to 'default' for image models with a class token, else 'full'"
+            )
+        whole = image_features.reshape(len(image_features), edge, edge, -1).permute(0, 3, 1, 2)
+        found: Tensor = self.pool(whole).flatten(2).transpose(1, 2)
+        return found.contiguous()
 
 
 class ShuffleGrid(Step):
@@ -131,6 +186,21 @@ def two_layers(act: str, bias: bool) -> Between:
         return [read, dense("connect_out", width_out, width_out, bias)]
 
     return steps
+
+
+def normed_layers(norm: spec.Norm, act: str) -> Between:
+    """A norm, two linear layers: role `connect_norm`, and see `two_layers`."""
+
+    def steps(width_in: int, width_out: int) -> list[Step]:
+        return [Normalise("connect_norm", norm, width_in), *two_layers(act, True)(width_in, width_out)]
+
+    return steps
+
+
+def thinned(width_in: int, width_out: int) -> list[Step]:
+    """A map thinned out twice, a linear layer: roles `connect_first`, `connect_second`, `connect`."""
+    thin = ThinMap(("connect_first", "connect_second"), width_in, width_out)
+    return [thin, dense("connect", width_out, width_out)]
 
 
 def shuffled_layer(square: int, bias: bool) -> Between:

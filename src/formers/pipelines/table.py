@@ -145,6 +145,8 @@ TASKS = (
             *("LlavaNextForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration"),
+            *("VipLlavaForConditionalGeneration", "Idefics2ForConditionalGeneration"),
+            *("GotOcr2ForConditionalGeneration", "LlavaNextVideoForConditionalGeneration"),
         ),
         kind="multimodal",
     ),

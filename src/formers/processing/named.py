@@ -8,6 +8,7 @@ from typing import Any
 
 from formers.processing.asking import AskingProcessor, InstructingProcessor
 from formers.processing.ended_showing import EndedShowingProcessor
+from formers.processing.fenced_showing import FencedShowingProcessor
 from formers.processing.followed import FollowingPrompts
 from formers.processing.heading import HeadedProcessor
 from formers.processing.hearing import HearingProcessor
@@ -19,6 +20,7 @@ from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.pointed import Prompted
 from formers.processing.prompted_showing import PromptShowingProcessor
+from formers.processing.reading_out import ReadingOutProcessor
 from formers.processing.retrieving import PromptRetrievingProcessor, RetrievingProcessor
 from formers.processing.showing import ShowingProcessor
 from formers.processing.speech import EitherProcessor, SpeechProcessor, TargetProcessor, UnpaddingProcessor
@@ -40,6 +42,8 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
         base = EndedShowingProcessor if pair.shows.ends else base
+        base = FencedShowingProcessor if pair.shows.fenced else base
+        base = ReadingOutProcessor if pair.shows.reads_out else base
         found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
         base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base

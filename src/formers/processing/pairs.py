@@ -39,6 +39,8 @@ class Shows:
         merges: frames of films stand among pictures, in the order of the texts.
         by_text: the image processor takes the pictures of each text.
         retrieves: they are pages or questions, each by itself.
+        fenced: of marks around pictures that would meet one stands.
+        reads_out: texts are prompts that ask for what is written on pages.
         ends: the tokenizer's name of what stands behind each text that is not to go on.
         rows: what tells how many patches pictures have, where those of each become a row; empty where not.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
@@ -68,6 +70,8 @@ class Shows:
     retrieves: bool = False
     rows: str = ""
     ends: str = ""
+    fenced: bool = False
+    reads_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,11 +198,11 @@ _ONE_VISION: dict[str, Any] = {
     **{"num_image_tokens": None, "vision_feature_select_strategy": None, "image_token": "<image>"},
     **{"video_token": "<video>", "vision_aspect_ratio": "anyres_max_9"},
 }
-_AROUND = {
+_ENDED = {
     "fake_image_token": "<fake_token_around_image>",
     "end_of_utterance_token": "<end_of_utterance>",
-    "global_image_tag": "<global-img>",
 }
+_AROUND = {**_ENDED, "global_image_tag": "<global-img>"}
 _SQUARES = Shows(
     "squares", settings={"image_seq_len": 169}, marks=_AROUND, untold=("rows", "cols"), by_text=True
 )
@@ -315,11 +319,20 @@ PAIRS: dict[str, Pair] = {
             "counted", settings={"num_additional_image_tokens": 0, "post_processor_config": None}, tasks=True
         ),
     ),
+    "GotOcr2": Pair(
+        "GotOcr2",
+        ("got_ocr2",),
+        pictures={"crop_to_patches": False, "min_patches": 1, "max_patches": 12},
+        unread=_TYPES,
+        shows=Shows("marked_tiles", "<imgpad>", reads_out=True),
+    ),
     "GroundingDino": Pair(
         "GroundingDino", ("grounding-dino",), {"return_token_type_ids": True}, phrases=True
     ),
     "Git": Pair("CLIP", ("git",)),
-    "Llava": Pair("CLIP", ("llava",), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)),
+    "Llava": Pair(
+        "CLIP", ("llava", "vipllava"), unread=_TYPES, shows=Shows("patches_of_one_size", settings=_LLAVA)
+    ),
     "InstructBlip": Pair(
         "Blip",
         ("instructblip",),
@@ -347,6 +360,21 @@ PAIRS: dict[str, Pair] = {
             merges=True,
         ),
     ),
+    "Idefics2": Pair(
+        "Idefics2",
+        ("idefics2",),
+        pictures={"return_row_col_info": True},
+        unread=_TYPES,
+        shows=Shows(
+            "quarters",
+            settings={"image_seq_len": 64},
+            marks=_ENDED,
+            untold=("rows", "cols"),
+            by_text=True,
+            adds=("fake_image_token", "image_token", "end_of_utterance_token"),
+            fenced=True,
+        ),
+    ),
     "Idefics3": Pair(
         "Idefics3",
         ("idefics3",),
@@ -360,6 +388,20 @@ PAIRS: dict[str, Pair] = {
         pictures={"do_pad": True},
         unread=_TYPES,
         shows=Shows("lines", settings=_LLAVA),
+    ),
+    "LlavaNextVideo": Pair(
+        "LlavaNext",
+        ("llava_next_video",),
+        _TENSORS,
+        _TENSORS,
+        unread=_TYPES,
+        shows=Shows(
+            "lines",
+            video="<video>",
+            settings={**_LLAVA, "video_token": "<video>"},
+            films="LlavaNextVideo",
+            film_rule="pooled_frames",
+        ),
     ),
     "LlavaOnevision": Pair(
         "LlavaOnevision",

@@ -142,6 +142,14 @@ def _whole_square(processor: Any) -> str:
     return f"{around}{processor.global_image_tag}{tokens}{around}"
 
 
+def quarters(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens between marks, for each part of a picture and for all of it."""
+    around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
+    one = f"{around}{tokens}{around}"
+    down, across = ([n for text in made[name] for n in text][index] for name in ("rows", "cols"))
+    return one * int(down * across + 1)
+
+
 def lines_of_patches(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A token for every square of patches, a mark behind each line of them, and another behind the last."""
     edge = int(processor.patch_size) * int(processor.spatial_merge_size)
@@ -184,6 +192,13 @@ def timed_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any
     )
 
 
+def pooled_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
+    """A token for every four patches of each frame."""
+    frames, edge = made["pixel_values_videos"][index], _told(processor, "patch_size")
+    height, width = frames[0].shape[-2:]
+    return str(processor.video_token) * int((height // edge) * (width // edge) // 4 * len(frames))
+
+
 def half_frames(processor: Any, made: Mapping[str, Any], index: int, facts: Any) -> str:
     """A token for every other patch down and across of each frame, and one at the end."""
     edge = -(-math.isqrt(_told(processor, "num_image_tokens")) // 2)
@@ -217,11 +232,13 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "marked_tiles": marked_tiles,
     "named_tiles": named_tiles,
     "patches_of_one_size": patches_of_one_size,
+    "quarters": quarters,
     "squares": squares,
 }
 FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {
     "blocks": film_blocks,
     "half_frames": half_frames,
     "marked_frames": marked_frames,
+    "pooled_frames": pooled_frames,
     "timed_frames": timed_frames,
 }

@@ -78,6 +78,7 @@ class Recipe:
             `alone`: those that are not alone in their list are not cut.
         squares: they come text by text, and are read in squares and whole.
         sized: their sizes come along.
+        quarters: likewise in four parts of any size.
         canvas: they are read in tiles of a canvas of their form, and whole.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -103,6 +104,7 @@ class Recipe:
     stretched: bool = False
     pinned: Literal["", "always", "alone"] = ""
     squares: bool = False
+    quarters: bool = False
     canvas: bool = False
     sized: bool = False
     model_types: tuple[str, ...] = ()

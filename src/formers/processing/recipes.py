@@ -116,7 +116,15 @@ RECIPES: dict[str, Recipe] = {
         {**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2", "instructblip")
     ),
     "CLIP": _CLIP.but(
-        "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
+        "clip",
+        "clip_vision_model",
+        "align",
+        "altclip",
+        "florence2",
+        "git",
+        "groupvit",
+        "vipllava",
+        "xclip",
     ),
     "Chameleon": _CLIP.but("chameleon", **_FROM_ONE),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
@@ -223,9 +231,20 @@ RECIPES: dict[str, Recipe] = {
         canvas=True,
         model_types=("got_ocr2", "internvl", "aya_vision"),
     ),
+    "Idefics2": Recipe(
+        {
+            **{**_HALF, "resample": BILINEAR, "size": {"shortest_edge": 378, "longest_edge": 980}},
+            **{"do_convert_rgb": True, "do_pad": True, "do_image_splitting": False},
+        },
+        square=False,
+        squares=True,
+        quarters=True,
+        model_types=("idefics2",),
+    ),
     "Idefics3": _SQUARES.but("idefics3", do_image_splitting=True),
     "LlavaNext": replace(
-        _CLIP.but("llava_next", do_pad=True, image_grid_pinpoints=_PINPOINTS), pinned="always"
+        _CLIP.but("llava_next", "llava_next_video", do_pad=True, image_grid_pinpoints=_PINPOINTS),
+        pinned="always",
     ),
     "LlavaOnevision": Recipe(
         {
@@ -449,6 +468,7 @@ FILM_RECIPES: dict[str, Recipe] = {
             "initial_shift": True,
         }
     ),
+    "LlavaNextVideo": _CLIP.but(do_sample_frames=False),
     "LlavaOnevision": Recipe(
         {**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_sample_frames": False}, square=False
     ),

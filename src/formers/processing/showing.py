@@ -170,7 +170,7 @@ class ShowingProcessor(ProcessorMixin):
         if self._shows().merges and videos is not None:
             found["pixel_values"] = self._merged(texts or (), found)
         if texts is not None:
-            texts, grown = expanded(texts, pieces)
+            texts, grown = self._expanded(texts, pieces)
             encoded = dict(self.tokenizer(texts, **for_texts))
             for name in self.pair.unread if self.pair is not None else ():
                 encoded.pop(name, None)
@@ -181,6 +181,12 @@ class ShowingProcessor(ProcessorMixin):
         for name in self._shows().untold:
             found.pop(name, None)
         return BatchFeature(found, for_texts.get("return_tensors")), grown
+
+    def _expanded(
+        self, texts: list[str], pieces: Mapping[str, Iterator[str]]
+    ) -> tuple[list[str], list[Grown]]:
+        """See `expanded`."""
+        return expanded(texts, pieces)
 
     def _texts(self, text: Any) -> list[str]:
         texts = [text] if isinstance(text, str) else list(text)

@@ -1,4 +1,4 @@
-"""Pictures in squares of one size, text by text: Idefics 3."""
+"""Pictures in squares of one size or in quarters, text by text: Idefics 3 and 2."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _MOST = 4096  # pixels of an edge
 
 class SquareImageProcessor(BaseImageProcessor):
     """Pictures in squares of `max_image_size`, and whole as one more; without `do_image_splitting` so alone.
+
+    Or in quarters and whole, each resized by itself.
 
     A call takes a list of pictures for each text, and returns `pixel_values` [texts, squares, C, H, W],
     zeros behind what a text shows, and `pixel_attention_mask` [texts, squares, H, W], 1 where there is a
@@ -58,7 +60,7 @@ class SquareImageProcessor(BaseImageProcessor):
                 image = as_pillow_or_array(one, len(squares), count, call["timeout"])
                 if isinstance(image, np.ndarray):
                     image = channels_last(image, call["input_data_format"])
-                parts, grid = squares_of(image, now)
+                parts, grid = quarters_of(image, now) if self.recipe.quarters else squares_of(image, now)
                 squares += parts
                 grids.append(grid)
             each.append(len(squares) - before)
@@ -116,6 +118,40 @@ def squares_of(image: Any, now: dict[str, Any]) -> tuple[list[Any], tuple[int, i
         for left in range(0, across * edge, edge)
     ]
     return [*parts, steps.resized(image, edge, edge, resample)], (down, across)
+
+
+def quarters_of(image: Any, now: dict[str, Any]) -> tuple[list[Any], tuple[int, int]]:
+    """What a picture is read as, [H, W, C] each, and how many parts it has down and across, less itself."""
+    image = steps.to_rgb(image) if now["do_convert_rgb"] else image
+    parts, grid = [image], (0, 0)
+    if now["do_image_splitting"]:
+        whole = image if isinstance(image, np.ndarray) else steps.pixels(image)
+        down, across = whole.shape[0] // 2, whole.shape[1] // 2
+        rows = (whole[:down], whole[down:])
+        quarters = [part for row in rows for part in (row[:, :across], row[:, across:])]
+        parts, grid = [*quarters, image], (2, 2)
+    if now["do_resize"]:
+        resample = int(now["resample"])
+        parts = [steps.resized(one, *_within(*_edges(one), now["size"]), resample) for one in parts]
+    return [one if isinstance(one, np.ndarray) else steps.pixels(one) for one in parts], grid
+
+
+def _within(height: int, width: int, size: SizeDict | None) -> tuple[int, int]:
+    """The longest edge at most, and the shortest at least, as `size` says; or both as it says.
+
+    Raises:
+        ValueError: where it says neither.
+    """
+    if size is not None and size.height is not None:
+        return size["height"], size["width"]
+    if size is None or size.longest_edge is None or size.shortest_edge is None:
+        raise ValueError(f"size says shortest_edge and longest_edge, or height and width, not {size}")
+    form, longest = width / height, size.longest_edge
+    if width >= height and width > longest:
+        height, width = int(longest / form), longest
+    elif height > width and height > longest:
+        height, width = longest, int(longest * form)
+    return max(height, size.shortest_edge), max(width, size.shortest_edge)
 
 
 def _edges(image: Any) -> tuple[int, int]:

@@ -157,24 +157,33 @@ class GridEncoder(Group):
         Raises:
             ValueError: for images of another size.
         """
-        walk = walk or Walk()
-        stem = wiring(self).facts["spec"].stem
-        if tuple(pixel_values.shape[1:]) != (stem.channels, *stem.image):
-            wanted = ", ".join(map(str, (stem.channels, *stem.image)))
-            raise ValueError(
-                f"pixel_values must have shape [B, {wanted}], not {list(pixel_values.shape)}: the model's "
-                "image processor brings pictures to that size"
-            )
-        x: Tensor = leaf(self, "patches")(pixel_values)
-        if has(self, "position"):
-            x = x + leaf(self, "position")
-        for layer in leaf(self, "layers"):
-            if walk.hidden is not None:
-                walk.hidden.append(x)
-            x = checkpoint(layer, x, walk, use_reentrant=False) if walk.recompute else layer(x, walk)
+        return BaseModelOutput(last_map(self, pixel_values, walk or Walk()))
+
+
+def last_map(node: Any, pixel_values: Tensor, walk: Walk) -> Tensor:
+    """What the network that a node holds makes of images [B, channels, height, width]: [B, C', H, W].
+
+    Raises:
+        ValueError: for images of another size.
+    """
+    stem = wiring(node).facts["spec"].stem
+    if tuple(pixel_values.shape[1:]) != (stem.channels, *stem.image):
+        wanted = ", ".join(map(str, (stem.channels, *stem.image)))
+        raise ValueError(
+            f"pixel_values must have shape [B, {wanted}], not {list(pixel_values.shape)}: the model's "
+            "image processor brings pictures to that size"
+        )
+    x: Tensor = leaf(node, "patches")(pixel_values)
+    if has(node, "position"):
+        x = x + leaf(node, "position")
+    for layer in leaf(node, "layers"):
         if walk.hidden is not None:
             walk.hidden.append(x)
-        return BaseModelOutput(leaf(self, "neck")(x))
+        x = checkpoint(layer, x, walk, use_reentrant=False) if walk.recompute else layer(x, walk)
+    if walk.hidden is not None:
+        walk.hidden.append(x)
+    found: Tensor = leaf(node, "neck")(x)
+    return found
 
 
 @cache
@@ -191,7 +200,14 @@ def __getattr__(name: str) -> Any:  # so that models can be pickled
 
 def grid_encoder(s: GridLayers) -> GridEncoder:
     """The node that holds the network."""
-    made, stem = GridEncoder(), s.stem
+    made = GridEncoder()
+    fill_encoder(made, s)
+    return made
+
+
+def fill_encoder(made: nn.Module, s: GridLayers) -> None:
+    """Register the network on a node, which `last_map` reads."""
+    stem = s.stem
     wiring(made).facts["spec"] = s
     *home, last = s.names["patch"].split(".")
     place(made, "patches", ".".join(home), GridPatches())
@@ -204,7 +220,6 @@ def grid_encoder(s: GridLayers) -> GridEncoder:
     neck = NetNode()
     fill(neck, s.neck)
     place(made, "neck", s.names["neck"], neck)
-    return made
 
 
 def _layer(s: GridLayers, own: GridLayer) -> Group:

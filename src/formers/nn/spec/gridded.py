@@ -103,6 +103,12 @@ class GridLayers(OverGrids):
     std: float = 0.02
 
     @property
+    def width(self) -> int:
+        """Of the last map, as those name it who read it."""
+        made: list[int] = [part.made for part in self.neck.parts.values() if hasattr(part, "made")]
+        return made[-1]
+
+    @property
     def kinds(self) -> list[str]:
         """What it is made of."""
         return ["Patches", "GridLayers", "FeedForward", "pre-layer norm"]
