@@ -420,6 +420,13 @@ _OTHERS["pix2struct"] = {
     "text_config": _OTHERS["pix2struct_text_model"],
     "vision_config": _OTHERS["pix2struct_vision_model"],
 }
+_OTHERS |= dict.fromkeys(("flava_text_model", "flava_multimodal_model"), _BERT)
+_OTHERS["flava_image_model"] = {**_BERT, **_IMAGE}
+_OTHERS["flava_image_codebook"] = {"hidden_size": 8, "vocab_size": 50}
+_OTHERS["flava"] = {
+    **{f"{name}_config": _OTHERS[f"flava_{name}_model"] for name in ("text", "image", "multimodal")},
+    **{"image_codebook_config": _OTHERS["flava_image_codebook"], "hidden_size": 32, "projection_dim": 16},
+}
 _OTHERS["lxmert"] = {**_BERT, "l_layers": 1, "x_layers": 1, "r_layers": 1, "visual_feat_dim": 8}
 _OTHERS["visual_bert"] = {**_BERT, "visual_embedding_dim": 8}
 _OTHERS["blip_vision_model"] = _IMAGE

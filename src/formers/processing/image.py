@@ -32,6 +32,9 @@ _OLDER = {
 }
 # (height, width) of a picture as it came, as it was resized, and of the room that it is padded to
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+_SIZES = (
+    *("size", "crop_size", "pad_size", "mask_size", "mask_pad_size", "codebook_size", "codebook_crop_size"),
+)
 _NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
 
 
@@ -327,7 +330,7 @@ class BaseImageProcessorFast(BaseImageProcessor):
 def _with_sizes(values: dict[str, Any], square: bool, turned: bool = False) -> dict[str, Any]:
     if turned and isinstance(values["size"], (list, tuple)):
         values["size"] = values["size"][::-1]
-    for name in ("size", "crop_size", "pad_size", "mask_size", "mask_pad_size"):
+    for name in _SIZES:
         if values.get(name) is not None:
             values[name] = size_of(values[name], name, square or name != "size")
     return values

@@ -304,6 +304,7 @@ PAIRS: dict[str, Pair] = {
             kinds="token_type_ids",
         ),
     ),
+    "Flava": Pair("Flava", ("flava",)),
     "Florence2": Pair(
         "CLIP",
         ("florence2",),

@@ -319,6 +319,12 @@ SENSED: tuple[Task, ...] = (
         "Predict what was hidden of a text and of regions of a picture.",
     ),
     Task(
+        "united_pretraining",
+        ("united", "UnitedPreTraining"),
+        "",
+        "Predict what was hidden of texts and pictures, alone and together, and which belong together.",
+    ),
+    Task(
         "pictured_generation",
         ("seq2seq", "PicturedGeneration"),
         "",

@@ -56,6 +56,7 @@ _BERT = Recipe(
             "dpr",
             "electra",
             "ernie",
+            "flava",
             "git",
             "grounding-dino",
             "lxmert",
