@@ -896,7 +896,7 @@ def test_nobody_watches_a_model_as_it_was_built(kind: str) -> None:
             assert not watched(model(ending, kind)), ending
 
 
-def _given(made: Any) -> dict[str, Tensor]:
+def _given(made: Any) -> dict[str, Any]:
     """Something of every kind that a model reads."""
     config, names = made.config, inspect.signature(made.forward).parameters
     image = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
@@ -941,6 +941,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
+        if "codebook_pixel_values" in names:
+            images |= {"return_loss": False, "input_ids_masked": FULL}
         if "qformer_input_ids" in names:
             images["qformer_input_ids"] = text["input_ids"]
         return text | targets | images
@@ -958,6 +960,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         return found | targets
     if "grid_thw" in names:
         return {"hidden_states": torch.randn(8, 96), "grid_thw": torch.tensor([[1, 2, 2], [1, 2, 2]])}
+    if "hidden_states" in names:
+        return {"hidden_states": torch.randn(2, 3, 32)}
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:
@@ -980,7 +984,7 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "seamless_m4t"}
+MIXED_OTHERWISE |= {"chameleon_vqgan", "flava_image_codebook", "florence_vision", "seamless_m4t"}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

@@ -100,26 +100,27 @@ class United(Dual):
             found[self.text] = self.states(model, self.text, read, replace(ask))
         if not found:
             raise ValueError(f"{type(model).__name__} reads texts or images: pass input_ids or pixel_values")
-        if len(found) == 2 and not given.get("skip_multimodal_encoder"):
-            found[self.both] = self._together(model, found, mask, ask)
+        together = len(found) == 2 and not given.get("skip_multimodal_encoder")
+        rows = dict[str, Tensor]()
+        for name, role, _ in self._ways() if together or ask.padded else ():
+            hidden = found[name].hidden if name in found else None
+            if hidden is not None:
+                rows[name] = project(leaf(model, role), hidden[-1], None, bool(ask.padded))
+        if together:
+            found[self.both] = self._together(model, rows, mask, ask)
         states = found.get(self.text) or found[self.image]
         states.extras["parts"] = found
         return states
 
-    def _together(self, model: Any, found: dict[str, States], mask: Any, ask: Ask) -> States:
-        """What the third model makes of the last states of both, images first."""
-        rows = dict[str, Tensor]()
-        for name, role, _ in self._ways():
-            hidden = found[name].hidden
-            assert hidden is not None
-            rows[name] = project(leaf(model, role), hidden[-1], None, bool(ask.padded))
+    def _together(self, model: Any, rows: dict[str, Tensor], mask: Any, ask: Ask) -> States:
+        """What the third model makes of both, images first."""
         texts, images = rows[self.text], rows[self.image]
         if len(texts) != len(images):
             raise ValueError(
                 f"texts and images are read in pairs, but there are {len(texts)} texts and {len(images)} "
                 "images: pass as many, or skip_multimodal_encoder=True"
             )
-        led = self.stack(model.config, self.both).stem.led
+        led = getattr(self.stack(model.config, self.both).stem, "led", False)
         if isinstance(mask, Tensor):
             real = torch.ones(len(images), images.shape[1] + int(led), dtype=mask.dtype, device=mask.device)
             mask = torch.cat((real, mask), dim=1)

@@ -22,11 +22,10 @@ class Worded(Mapped):
         frozen: config -> whether its weights are not trained.
     """
 
-    inputs = ("pixel_values",)
-
     def __init__(self, net: Callable[[Any], nets.Net], frozen: Callable[[Any], bool]) -> None:
         super().__init__(net)
-        self.inputs, self._frozen = Worded.inputs, frozen
+        self.inputs = ("pixel_values",)
+        self._frozen = frozen
         self.offers = {"get_codebook_indices": _words, "get_codebook_probs": _shares}
 
     def place(

@@ -271,8 +271,8 @@ class UnitedPreTraining(TaskModel):
             pixels = given.get(_CODES)
             if self.image_codebook is None:
                 raise ValueError(
-                    "the loss needs the words of patches, and there is no codebook: pass mim_labels, load the "
-                    "model with init_codebook=True, or pass return_loss=False"
+                    "the loss needs the words of patches, and there is no codebook: pass mim_labels, load "
+                    "the model with init_codebook=True, or pass return_loss=False"
                 )
             if pixels is None:
                 raise ValueError(
@@ -284,10 +284,11 @@ class UnitedPreTraining(TaskModel):
         if hidden is None or hidden.flatten(1).shape != labels.shape:
             found = None if hidden is None else list(hidden.shape)
             raise ValueError(
-                f"bool_masked_pos says which of the patches are hidden, {list(labels.shape)}, not {found}: the "
-                "processor makes it with return_image_mask=True"
+                f"bool_masked_pos says which of the patches are hidden, {list(labels.shape)}, not {found}: "
+                "the processor makes it with return_image_mask=True"
             )
-        return labels.masked_fill(~hidden.flatten(1).bool(), spec.none)
+        told: Tensor = labels.masked_fill(~hidden.flatten(1).bool(), spec.none)
+        return told
 
     def _tell(
         self, task: str, rows: Tensor | None, labels: Any, wanted: bool, made: UnitedPreTrainingOutput
@@ -317,7 +318,8 @@ class UnitedPreTraining(TaskModel):
     def _compare(self, plain: Any, kept: Tensor | None, wanted: bool, made: UnitedPreTrainingOutput) -> None:
         """Cosines of images and texts, of those that fit each other where that is said; and their loss."""
         spec: Spec = self._formers.facts["head"]
-        weight, base = spec.weights["global_contrastive"], self.base_model
+        base: Any = self.base_model
+        weight = spec.weights["global_contrastive"]
         if plain.image_embeddings is None or plain.text_embeddings is None or weight <= 0:
             return
         texts = F.normalize(base.text_projection(plain.text_embeddings[:, 0]), dim=-1)
