@@ -1295,7 +1295,7 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return multi_shapes.labels(class_name, inputs["input_ids"])
     if class_name.startswith(("Lxmert", "VisualBert")):
         return region_shapes.labels(class_name, inputs["input_ids"])
-    if class_name.startswith("Flava"):
+    if class_name.startswith(("BridgeTower", "Flava")):
         return united_shapes.labels(class_name, inputs)
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}

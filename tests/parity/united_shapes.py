@@ -16,14 +16,41 @@ _FLAVA = {
     **{"multimodal_config": {**_LAYERS, "num_hidden_layers": 1}, "hidden_size": 24, "projection_dim": 16},
 }
 _OTHER = {"hidden_act": "relu", "qkv_bias": False, "num_hidden_layers": 1, "intermediate_size": 28}
+# heads of images are 64 wide
+_TOWERS: dict[str, Any] = {
+    "text_config": {
+        **{"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 20},
+        **{"vocab_size": 101, "max_position_embeddings": 20, "hidden_dropout_prob": 0.0},
+        "attention_probs_dropout_prob": 0.0,
+    },
+    "vision_config": {"hidden_size": 64, "num_hidden_layers": 3, "image_size": 12, "patch_size": 4},
+    **{"hidden_size": 64, "num_hidden_layers": 2, "contrastive_hidden_size": 12},
+    "logit_scale_init_value": 2.6592,
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
+    "bridgetower": {"plain": _TOWERS},
     "flava": {"plain": _FLAVA},
     "flava_image_model": {"plain": _IMAGE},
     "flava_multimodal_model": {"plain": _LAYERS},
     "flava_text_model": {"plain": _TEXT},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
+    "bridgetower": {
+        "every layer for texts, scaled, tied, norms apart": {
+            **_TOWERS,
+            **{"num_hidden_layers": 4, "link_tower_type": "scaled_add", "tie_word_embeddings": True},
+            "vision_config": {**_TOWERS["vision_config"], "share_layernorm": False},
+        },
+        "mixed, one block less, relu": {
+            **_TOWERS,
+            **{"link_tower_type": "interpolate", "hidden_act": "relu"},
+            "vision_config": {
+                **_TOWERS["vision_config"],
+                **{"remove_last_layer": True, "num_hidden_layers": 4},
+            },
+        },
+    },
     "flava": {
         "another text tower, other weights": {
             **_FLAVA,
@@ -61,9 +88,15 @@ def hidden(ids: Tensor) -> dict[str, Tensor]:
 
 def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """The hidden word of every text, the words of patches, and which texts fit."""
-    if not class_name.endswith("PreTraining"):
+    ids = inputs.get("input_ids")
+    if class_name.endswith("MaskedLM"):
+        return {"labels": ids}
+    if class_name.endswith("Retrieval"):
+        return {"labels": torch.tensor([0, 1, 1, 0])}
+    if class_name.endswith("ContrastiveLearning"):
+        return {"return_loss": True}
+    if not class_name.endswith("PreTraining") or ids is None:
         return {}
-    ids = inputs["input_ids"]
     told = torch.where(torch.arange(ids.shape[1]) == 2, ids, -100)
     codes = torch.randint(30, (4, 9), generator=torch.Generator().manual_seed(6))
     fit = torch.tensor([1, 0, 1, 1])

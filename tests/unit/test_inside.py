@@ -421,6 +421,14 @@ _OTHERS["pix2struct"] = {
     "vision_config": _OTHERS["pix2struct_vision_model"],
 }
 _OTHERS |= dict.fromkeys(("flava_text_model", "flava_multimodal_model"), _BERT)
+_OTHERS["bridgetower_text_model"] = _BERT
+_OTHERS["bridgetower_vision_model"] = {
+    **{"hidden_size": 64, "num_hidden_layers": 3, "image_size": 12, "patch_size": 4},
+}
+_OTHERS["bridgetower"] = {
+    **{f"{name}_config": _OTHERS[f"bridgetower_{name}_model"] for name in ("text", "vision")},
+    **{"hidden_size": 32, "num_hidden_layers": 2},
+}
 _OTHERS["flava_image_model"] = {**_BERT, **_IMAGE}
 _OTHERS["flava_image_codebook"] = {"hidden_size": 8, "vocab_size": 50}
 _OTHERS["flava"] = {

@@ -141,6 +141,29 @@ class SideLayer(Group):
         return leaf(self, "down")(leaf(self, "up")(x), x), weights
 
 
+class ReadingLayer(SideLayer):
+    """One side reads itself, then the other, and a feed-forward. Called with both.
+
+    The path of the attention to the other side is that of `across`.
+    """
+
+    def __init__(self, s: Crossing) -> None:
+        super().__init__(s)
+        place(self, "across", s.paths["across"], Attending(s, "across"))
+
+    def forward(  # type: ignore[override]  # it reads two sides
+        self, hidden_states: Tensor, context: Tensor, masks: Sequence[Mask], backend: Backend
+    ) -> tuple[Tensor, Tensor | None]:
+        """[B, T, E] and [B, S, E] -> [B, T, E], and by which weights it reads itself, [B, H, T, T].
+
+        `masks`: what may be seen of itself, and of the other side.
+        """
+        own, over = masks
+        x, weights = leaf(self, "own")(hidden_states, mask=own, backend=backend)
+        x, _ = leaf(self, "across")(x, context, mask=over, backend=backend)
+        return leaf(self, "down")(leaf(self, "up")(x), x), weights
+
+
 class CrossingLayer(Group):
     """Both read each other as they were, each reads itself, and feed-forwards. Called with both."""
 

@@ -240,6 +240,9 @@ PAIRS: dict[str, Pair] = {
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
     ),
+    "BridgeTower": Pair(
+        "BridgeTower", ("bridgetower",), pictures={"do_normalize": True, "do_center_crop": True}
+    ),
     "Chameleon": Pair(
         "Chameleon",
         ("chameleon",),

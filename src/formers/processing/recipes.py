@@ -118,6 +118,17 @@ RECIPES: dict[str, Recipe] = {
     "CLIP": _CLIP.but(
         "clip", "clip_vision_model", "align", "altclip", "florence2", "git", "groupvit", "xclip"
     ),
+    "BridgeTower": Recipe(
+        {
+            **{**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD},
+            **{"resample": BICUBIC, "size": {"shortest_edge": 288}, "size_divisor": 32, "do_pad": True},
+            **{"crop_size": {"shortest_edge": 288}, "do_center_crop": True},
+        },
+        fit="cut to multiples",
+        square=False,
+        masks=True,
+        model_types=("bridgetower",),
+    ),
     "Chameleon": _CLIP.but("chameleon", **_FROM_ONE),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
     "ConditionalDetr": replace(

@@ -319,6 +319,13 @@ SENSED: tuple[Task, ...] = (
         "Predict what was hidden of a text and of regions of a picture.",
     ),
     Task(
+        "text_fits_picture",
+        ("towers", "TextFitsPicture"),
+        "",
+        "Judge whether a text fits a picture.",
+    ),
+    Task("towers_contrast", ("towers", "TowersContrast"), "", "Compare texts, pictures, and both together."),
+    Task(
         "united_pretraining",
         ("united", "UnitedPreTraining"),
         "",

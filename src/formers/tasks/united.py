@@ -15,6 +15,7 @@ from formers.core.notices import notice
 from formers.core.outputs import ModelOutput
 from formers.core.united_outputs import UnitedLosses, UnitedPreTrainingOutput
 from formers.nn.activations import Activation
+from formers.nn.first_row import FirstRow
 from formers.nn.fresh import Constant, begins
 from formers.nn.leaves import linear, norm
 from formers.nn.losses import cross_entropy
@@ -93,19 +94,6 @@ class Words(Group):
     def forward(self, rows: Tensor) -> Tensor:
         """The logits."""
         found: Tensor = self.decoder(self.transform(rows))
-        return found
-
-
-class FirstRow(Group):
-    """A layer over the first row, and tanh: [B, T, E] -> [B, E]."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.dense, self.activation = linear("linear", width, width), Activation("tanh")
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """The vector."""
-        found: Tensor = self.activation(self.dense(rows[:, 0]))
         return found
 
 
