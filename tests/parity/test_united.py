@@ -1,4 +1,4 @@
-"""FLAVA against the reference: tasks of texts, pictures and both, words of patches, and the processor."""
+"""FLAVA and BridgeTower against the reference: tasks, words of patches, layers over both, and processors."""
 
 from __future__ import annotations
 
@@ -111,3 +111,80 @@ def test_auto_classes_know_it(both: tuple[Any, Any], tmp_path: Path) -> None:
     assert type(formers.AutoModel.from_pretrained(tmp_path)) is formers.FlavaModel
     assert type(formers.FlavaTextModel.from_pretrained(tmp_path).config) is formers.FlavaTextConfig
     assert isinstance(transformers.FlavaForPreTraining.from_pretrained(tmp_path), torch.nn.Module)
+
+
+# -- BridgeTower ------------------------------------------------------------------------------------
+
+
+def flat(nest: Any) -> list[torch.Tensor]:
+    """All tensors of a nest."""
+    return [nest] if isinstance(nest, torch.Tensor) else [one for part in nest for one in flat(part)]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{}, {"share_cross_modal_transformer_layers": False, "vision_config": {"hidden_size": 128}}],
+    ids=["plain", "ways of their own from wider images"],
+)
+def test_layers_above_read_every_layer_below(others: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    values = dict(united_shapes.SHAPES["bridgetower"]["plain"])
+    images = {**values["vision_config"], **others.get("vision_config", {})}
+    config = transformers.BridgeTowerConfig(**{**values, **others, "vision_config": images})
+    theirs = transformers.BridgeTowerModel(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = formers.BridgeTowerModel.from_pretrained(tmp_path)
+    given = shapes.batch("", 1)
+    pixels = torch.randn(4, 3, 12, 12)
+    with torch.no_grad():
+        expected, found = (model(**given, pixel_values=pixels) for model in (theirs, ours))
+    real = given["attention_mask"].bool()
+    assert set(found.keys()) == set(expected.keys())
+    for name in ("pooler_output", "image_features"):
+        torch.testing.assert_close(found[name], expected[name], **CLOSE)
+    torch.testing.assert_close(found.text_features[real], expected.text_features[real], **CLOSE)
+    for name in ("hidden_states", "attentions"):
+        for one, other in zip(flat(found[name]), flat(expected[name]), strict=True):
+            assert one.shape == other.shape
+            rows = real if one.shape[:2] == real.shape else slice(None)
+            if name == "attentions" and one.shape[2] == real.shape[1]:
+                one, other, rows = one.transpose(1, 2), other.transpose(1, 2), real
+            torch.testing.assert_close(one[rows], other[rows], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"input_ids": torch.tensor([[3, 4]])}, "pass input_ids and pixel_values"),
+        (
+            {"input_ids": torch.tensor([[3, 4]]), "pixel_values": torch.zeros(2, 3, 12, 12)},
+            "1 texts and 2 images",
+        ),
+        ({"image_embeds": torch.zeros(1, 10, 64)}, "reads no image_embeds: pass pixel_values"),
+        (
+            {"input_ids": torch.tensor([[3, 4]]), "pixel_values": torch.zeros(1, 3, 13, 12)},
+            r"pixel_values must have shape \[B, 3, 12, 12\]",
+        ),
+    ],
+)
+def test_what_towers_cannot_read_is_told(given: dict[str, Any], says: str) -> None:
+    config = formers.BridgeTowerConfig(**united_shapes.SHAPES["bridgetower"]["plain"])
+    with pytest.raises(ValueError, match=says):
+        formers.BridgeTowerModel(config)(**given)
+
+
+def test_towers_have_as_many_layers_as_are_read() -> None:
+    values = {**united_shapes.SHAPES["bridgetower"]["plain"], "num_hidden_layers": 5}
+    with pytest.raises(ValueError, match="5 layers above read a layer of either tower each, but there are 3"):
+        formers.BridgeTowerModel(formers.BridgeTowerConfig(**values))
+
+
+def test_pictures_are_prepared_as_the_references() -> None:
+    kind = transformers.models.bridgetower.image_processing_pil_bridgetower
+    theirs, ours = kind.BridgeTowerImageProcessorPil(), formers.BridgeTowerImageProcessor()
+    shown = {name: one.convert("RGB") for name, one in pictures().items() if hasattr(one, "convert")}
+    for name in ("plain", "large", "upright", "odd", "grey"):
+        expected, found = (processor(shown[name], return_tensors="np") for processor in (theirs, ours))
+        assert set(found) == set(expected)
+        for key in expected:
+            np.testing.assert_allclose(found[key], expected[key], atol=1e-4, err_msg=f"{name}: {key}")

@@ -20,6 +20,7 @@ from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
 from formers.assemblies.grounding import Grounding
 from formers.assemblies.pictured import Pictured
+from formers.assemblies.towers import Towers
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
@@ -938,7 +939,7 @@ def _given(made: Any) -> dict[str, Any]:
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         looks = isinstance(made._assembly, Bridged) and made._assembly.looks
-        compared = looks or isinstance(made._assembly, (Described, Dual, Pictured))
+        compared = looks or isinstance(made._assembly, (Described, Dual, Pictured, Towers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "visual_feats" in names:
             images = {"visual_feats": torch.randn(2, 3, 8), "visual_pos": torch.rand(2, 3, 4)}
@@ -992,7 +993,13 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "flava_image_codebook", "florence_vision", "seamless_m4t"}
+MIXED_OTHERWISE |= {
+    "bridgetower_vision_model",
+    "chameleon_vqgan",
+    "flava_image_codebook",
+    "florence_vision",
+    "seamless_m4t",
+}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

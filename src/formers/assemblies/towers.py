@@ -234,7 +234,7 @@ class Towers(Composite):
         ids, pixels, mask = (given.get(name) for name in ("input_ids", "pixel_values", "attention_mask"))
         if ids is None or pixels is None:
             raise ValueError(
-                f"{type(model).__name__} reads texts beside images: pass input_ids, pixel_values"
+                f"{type(model).__name__} reads texts beside images: pass input_ids and pixel_values"
             )
         if len(ids) != len(pixels):
             raise ValueError(f"there are {len(ids)} texts and {len(pixels)} images: pass as many")

@@ -232,9 +232,10 @@ class BaseImageProcessor(ImageProcessingMixin):
             image = steps.blurred(image, *by_size(*_edges(image), now["size"])) if now["do_resize"] else image
         if now["do_center_crop"]:
             size = now["crop_size"]
-            if size is None or size.height is None:
+            edge = None if size is None else size.shortest_edge  # of a square
+            if size is None or (size.height is None and edge is None):
                 raise ValueError(f"do_center_crop needs a crop_size with height and width, not {size}")
-            image = steps.cut(image, size["height"], size["width"])
+            image = steps.cut(image, size.height or edge, size.width or edge)
         return image
 
     def _framed(self, image: Any, now: dict[str, Any], name: str) -> Any:
