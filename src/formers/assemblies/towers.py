@@ -43,7 +43,7 @@ class Seeing:
     """
 
     stem: spec.Patches
-    embeddings: Mapping[str, str]
+    embeddings: Mapping[str, str | None]
     blocks: Blocks
     separate: int = 0
 

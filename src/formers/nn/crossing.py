@@ -129,7 +129,7 @@ class Attending(Group):
         self, input_tensor: Tensor, context: Tensor | None = None, *, mask: Mask, backend: Backend
     ) -> tuple[Tensor, Tensor | None]:
         """[B, T, E] and [B, S, E] -> [B, T, E], and the weights."""
-        given = (input_tensor, input_tensor if context is None else context)
+        given = [input_tensor, input_tensor if context is None else context]
         given = given[:1] if self._once and context is None else given
         mixed, weights = leaf(self, "read")(*given, mask=mask, backend=backend)
         return leaf(self, "add")(mixed, input_tensor), weights

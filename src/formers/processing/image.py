@@ -235,7 +235,7 @@ class BaseImageProcessor(ImageProcessingMixin):
             edge = None if size is None else size.shortest_edge  # of a square
             if size is None or (size.height is None and edge is None):
                 raise ValueError(f"do_center_crop needs a crop_size with height and width, not {size}")
-            image = steps.cut(image, size.height or edge, size.width or edge)
+            image = steps.cut(image, int(size.height or edge or 0), int(size.width or edge or 0))
         return image
 
     def _framed(self, image: Any, now: dict[str, Any], name: str) -> Any:

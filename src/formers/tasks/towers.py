@@ -114,5 +114,5 @@ class TowersContrast(TaskModel):
             each = [cross_entropy(made[one] @ made[other].t() * factor, right) for one, other in pairs]
             loss = torch.stack(each).mean()
         return TowersContrastOutput(
-            loss, torch.stack(made, dim=-2), *made, **self._assembly.passed_on(states)
+            loss, torch.stack(made, dim=-2), made[0], made[1], made[2], **self._assembly.passed_on(states)
         )
