@@ -175,7 +175,7 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "patch_size": 4,
 }
 _OTHERS |= dict.fromkeys(
-    ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
+    ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "ijepa", "vit_mae", "vit_msn"), _IMAGE
 )
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
 _OTHERS |= dict.fromkeys(("chinese_clip_vision_model", "owlvit_vision_model", "owlv2_vision_model"), _IMAGE)

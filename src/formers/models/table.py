@@ -128,6 +128,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "ibert": ("ibert", "IBert"),
     "idefics3": ("idefics3", "Idefics3"),
     "idefics3_vision": ("idefics3", "Idefics3Vision"),
+    "ijepa": ("ijepa", "IJepa"),
     "instructblip": ("instructblip", "InstructBlip"),
     "instructblip_qformer": ("instructblip", "InstructBlipQFormer"),
     "instructblip_vision_model": ("instructblip", "InstructBlipVision"),
