@@ -27,6 +27,12 @@ _TOWERS: dict[str, Any] = {
     **{"hidden_size": 64, "num_hidden_layers": 2, "contrastive_hidden_size": 12},
     "logit_scale_init_value": 2.6592,
 }
+# compared within these alone: the reference's towers have no names of their own, its codebook no record
+PARTS = {
+    "bridgetower_text_model": "bridgetower",
+    "bridgetower_vision_model": "bridgetower",
+    "flava_image_codebook": "flava",
+}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "bridgetower": {"plain": _TOWERS},

@@ -40,11 +40,8 @@ class Blocks:
     def deviation(self, of: str) -> float:
         """Of fresh weights of the `read` kind, of what is `added`, and of the `wide` layer."""
         wide: float = self.width**-0.5 * self.factor
-        found: dict[str, float] = {
-            "read": wide,
-            "added": wide * (2 * self.count) ** -0.5,
-            "wide": wide * 2**-0.5,
-        }
+        layers: float = (2 * self.count) ** -0.5
+        found = {"read": wide, "added": wide * layers, "wide": wide * 2**-0.5}
         return found[of]
 
 
