@@ -56,7 +56,10 @@ class Distance:
         theirs, ours = theirs.detach(), ours.detach()
         if not theirs.numel():  # pictures without points
             return
-        apart = float(((theirs - ours).abs() / (1 + theirs.abs())).max())
+        alike = (theirs == ours) | (theirs.isnan() & ours.isnan())  # which infinite ones may be too
+        apart = float(((theirs - ours).abs() / (1 + theirs.abs())).masked_fill(alike, 0).max())
+        if apart != apart:
+            raise SystemExit(f"{kind}: one side has numbers where the other has none")
         setattr(self, kind, max(getattr(self, kind), apart))
 
     def row(self, name: str) -> list[str]:

@@ -31,6 +31,7 @@ from tests.parity import (
     recurrent_shapes,
     region_shapes,
     speech_shapes,
+    united_shapes,
     vision_conv_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
@@ -899,6 +900,7 @@ for _room in (
     recurrent_shapes,
     region_shapes,
     speech_shapes,
+    united_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
@@ -1022,6 +1024,7 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     whole = config
     config = getattr(config, "vlm_config", config)
+    config = getattr(config, "image_config", config)
     config = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     config = getattr(config, "encoder", config)
     if not hasattr(config, "image_size"):
@@ -1048,6 +1051,8 @@ def images(config: Any, seed: int = 1) -> dict[str, Any]:
 def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     """Inputs that fit the model."""
     names = inspect.signature(model.forward).parameters
+    if "flava" in model.config.model_type and "input_ids" not in names:
+        return united_shapes.of_a_part(model)
     if "query_embeds" in names:
         return queries(model.config, instructed="input_ids" in names)
     if "flattened_patches" in names:
@@ -1161,6 +1166,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if type(model).__name__ == "BlipForQuestionAnswering":  # which writes answers
         mask.fill_(1)  # the reference's answers see the padding of questions
         seen["decoder_input_ids"] = ids[:, 1:6]
+    if "image_attention_mask" in names:
+        mask.fill_(1)  # states of both have columns of padding too, which are compared by themselves
+    if "codebook_pixel_values" in names:
+        seen |= united_shapes.hidden(ids)
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)
@@ -1286,6 +1295,8 @@ def labels(class_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         return multi_shapes.labels(class_name, inputs["input_ids"])
     if class_name.startswith(("Lxmert", "VisualBert")):
         return region_shapes.labels(class_name, inputs["input_ids"])
+    if class_name.startswith(("BridgeTower", "Flava")):
+        return united_shapes.labels(class_name, inputs)
     if class_name.endswith("ForImageClassification"):
         return {"labels": torch.tensor([0, 4, 2, 2])}
     if class_name.endswith("ForRetrieval") or class_name == "InstructBlipModel":  # without a loss

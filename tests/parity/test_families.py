@@ -77,9 +77,11 @@ CASES = _cases()
 # Pixtral's patches: zeros between pictures, which are computed apart here
 # SqueezeBERT: it returns scores before their softmax; YOSO and Qwen-VL's patches: what was mixed in place of
 # weights; MRA: none; WavLM: their mean over heads, once for every head; OneFormer: those of two kinds;
+# BridgeTower: pairs, of texts and pictures (`test_united` compares them)
 # Grounding DINO: its text model then adds yes and no to scores (`test_grounding` asks for others)
 UNLIKE = (
     *(
+        "bridgetower",
         "falcon",
         "grounding-dino",
         "mra",

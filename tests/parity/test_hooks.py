@@ -67,7 +67,7 @@ ONLY_THERE = {
         r"^(beit\.layernorm|beit|fpn(\.fpn1)?)$|\.blocks\.\d+$"
     ),
     **dict.fromkeys(
-        ("audio-spectrogram-transformer", "deit", "vit", "vit_mae", "vit_msn", "vivit"),
+        ("audio-spectrogram-transformer", "deit", "ijepa", "vit", "vit_mae", "vit_msn", "vivit"),
         re.compile(r"(^|\.)(decoder_)?layers\.\d+\.(mlp(\.activation_fn)?|dropout)$"),
     ),
     # one in the file

@@ -35,6 +35,51 @@ def test_what_is_written_is_the_same_however_a_prompt_is_read(kind: str) -> None
         assert len(read) > 4 * once
 
 
+@pytest.mark.parametrize("kind", ["idefics3", "gemma3", "llava_next", "qwen3_vl"])
+def test_what_was_seen_before_is_read_in_parts_too(kind: str) -> None:
+    torch.manual_seed(0)
+    shapes: dict[str, Any] = {**SHAPES[kind], **MORE.get(kind, {})}
+    config = family_of(kind).config(**next(iter(shapes.values())))
+    model = formers.AutoModelForMultimodalLM.from_config(config).eval()
+    for value in model.parameters():
+        torch.nn.init.normal_(value, std=0.3)
+    inputs = inputs_of(model)
+    inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
+    settings = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    whole = model.generate(**inputs, **settings)
+    of_text = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+    shown = {name: value for name, value in inputs.items() if name not in of_text and "video" not in name}
+    with torch.no_grad():
+        before = model.get_image_features(**shown)
+    beside = {name: value for name, value in inputs.items() if name in of_text or "grid" in name}
+    if any("video" in name for name in inputs):  # films are read again
+        beside |= {name: value for name, value in inputs.items() if "video" in name}
+    for chunk in (None, 1, 4):
+        told = {**beside, "mm_encoder_outputs": {"image": before}, "prefill_chunk_size": chunk}
+        assert torch.equal(model.generate(**told, **settings), whole), chunk
+    if kind == "idefics3":  # as older code hands it in
+        rows = torch.cat(tuple(before.pooler_output))
+        assert torch.equal(model.generate(**beside, mm_encoder_outputs=rows, **settings), whole)
+        assert torch.equal(
+            model.generate(**beside, mm_encoder_outputs=rows, prefill_chunk_size=2, **settings), whole
+        )
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        ([1], "is a dictionary such as"),
+        ({"images": None}, "its keys are among image, video, audio, not 'images'"),
+        ({"image": torch.zeros(2, 3)}, "a record with a pooler_output; 'image' is Tensor"),
+    ],
+)
+def test_what_is_no_record_of_pictures_is_told(seen: Any, says: str) -> None:
+    config = family_of("llava").config(**next(iter(SHAPES["llava"].values())))
+    model = formers.AutoModelForMultimodalLM.from_config(config).eval()
+    with pytest.raises((TypeError, ValueError), match=says):
+        model(torch.tensor([[3, 4]]), mm_encoder_outputs=seen)
+
+
 def test_pictures_are_seen_once_where_a_prompt_is_read_in_parts() -> None:
     config = family_of("llava").config(**next(iter(SHAPES["llava"].values())))
     model = formers.AutoModelForMultimodalLM.from_config(config).eval()

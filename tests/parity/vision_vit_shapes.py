@@ -62,6 +62,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "timesformer": {"time and space by turns": {**IMAGE, "num_frames": 3}},
     "videomae": {"the mean of all": {**IMAGE, **_DECODER, **_FILM}},
     "vit_mae": {"two thirds hidden": {**IMAGE, **_DECODER, "mask_ratio": 0.6}},
+    "ijepa": {"no class token": IMAGE},
     "vit_msn": {"no pooler": IMAGE},
     "vivit": {"a class token": {**IMAGE, "num_frames": 4, "tubelet_size": [2, 4, 4]}},
 }
@@ -147,5 +148,6 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     "vit_mae": {
         "normed pixels, no biases": {**IMAGE, **_DECODER, "norm_pix_loss": True, "qkv_bias": False},
     },
+    "ijepa": {"relu, no biases": {**IMAGE, "hidden_act": "relu", "qkv_bias": False}},
     "vit_msn": {"relu, no biases": {**IMAGE, "hidden_act": "relu", "qkv_bias": False}},
 }

@@ -21,6 +21,7 @@ from formers.assemblies.described import Described
 from formers.assemblies.dual import Dual
 from formers.assemblies.grounding import Grounding
 from formers.assemblies.pictured import Pictured
+from formers.assemblies.towers import Towers
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
@@ -176,7 +177,7 @@ _IMAGE = {name: value for name, value in _BERT.items() if name != "vocab_size"} 
     "patch_size": 4,
 }
 _OTHERS |= dict.fromkeys(
-    ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "vit_mae", "vit_msn"), _IMAGE
+    ("vit", "beit", "clip_vision_model", "data2vec-vision", "deit", "ijepa", "vit_mae", "vit_msn"), _IMAGE
 )
 _OTHERS |= dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip_vision_model"), _IMAGE)
 _OTHERS |= dict.fromkeys(("chinese_clip_vision_model", "owlvit_vision_model", "owlv2_vision_model"), _IMAGE)
@@ -430,6 +431,21 @@ _OTHERS["pix2struct_text_model"] = {**_FLAT, "num_layers": 2, "num_heads": 4, "v
 _OTHERS["pix2struct"] = {
     "text_config": _OTHERS["pix2struct_text_model"],
     "vision_config": _OTHERS["pix2struct_vision_model"],
+}
+_OTHERS |= dict.fromkeys(("flava_text_model", "flava_multimodal_model"), _BERT)
+_OTHERS["bridgetower_text_model"] = _BERT
+_OTHERS["bridgetower_vision_model"] = {
+    **{"hidden_size": 64, "num_hidden_layers": 3, "image_size": 12, "patch_size": 4},
+}
+_OTHERS["bridgetower"] = {
+    **{f"{name}_config": _OTHERS[f"bridgetower_{name}_model"] for name in ("text", "vision")},
+    **{"hidden_size": 32, "num_hidden_layers": 2},
+}
+_OTHERS["flava_image_model"] = {**_BERT, **_IMAGE}
+_OTHERS["flava_image_codebook"] = {"hidden_size": 8, "vocab_size": 50}
+_OTHERS["flava"] = {
+    **{f"{name}_config": _OTHERS[f"flava_{name}_model"] for name in ("text", "image", "multimodal")},
+    **{"image_codebook_config": _OTHERS["flava_image_codebook"], "hidden_size": 32, "projection_dim": 16},
 }
 _OTHERS["lxmert"] = {**_BERT, "l_layers": 1, "x_layers": 1, "r_layers": 1, "visual_feat_dim": 8}
 _OTHERS["visual_bert"] = {**_BERT, "visual_embedding_dim": 8}
@@ -904,7 +920,7 @@ def test_nobody_watches_a_model_as_it_was_built(kind: str) -> None:
             assert not watched(model(ending, kind)), ending
 
 
-def _given(made: Any) -> dict[str, Tensor]:
+def _given(made: Any) -> dict[str, Any]:
     """Something of every kind that a model reads."""
     config, names = made.config, inspect.signature(made.forward).parameters
     image = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
@@ -938,7 +954,7 @@ def _given(made: Any) -> dict[str, Tensor]:
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         looks = isinstance(made._assembly, Bridged) and made._assembly.looks
-        compared = looks or isinstance(made._assembly, (Described, Dual, Pictured))
+        compared = looks or isinstance(made._assembly, (Described, Dual, Pictured, Towers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "visual_feats" in names:
             images = {"visual_feats": torch.randn(2, 3, 8), "visual_pos": torch.rand(2, 3, 4)}
@@ -949,6 +965,8 @@ def _given(made: Any) -> dict[str, Tensor]:
             images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}
+        if "codebook_pixel_values" in names:
+            images |= {"return_loss": False, "input_ids_masked": FULL}
         if "qformer_input_ids" in names:
             images["qformer_input_ids"] = text["input_ids"]
         return text | targets | images
@@ -966,6 +984,8 @@ def _given(made: Any) -> dict[str, Tensor]:
         return found | targets
     if "grid_thw" in names:
         return {"hidden_states": torch.randn(8, 96), "grid_thw": torch.tensor([[1, 2, 2], [1, 2, 2]])}
+    if "hidden_states" in names:
+        return {"hidden_states": torch.randn(2, 3, 32)}
     if "query_embeds" in names:
         return {"query_embeds": torch.randn(2, 3, 32), "encoder_hidden_states": torch.randn(2, 4, 1408)}
     if "input_values" in names:
@@ -988,7 +1008,15 @@ MIXED_OTHERWISE = {
     *MAPS,
 }
 MIXED_OTHERWISE |= {"sam2", "sam2_video", "sam2_hiera_det_model", "sam2_vision_model"}
-MIXED_OTHERWISE |= {"chameleon_vqgan", "florence_vision", "got_ocr2_vision", "seamless_m4t", "seamless_m4t_v2"}
+MIXED_OTHERWISE |= {
+    "bridgetower_vision_model",
+    "chameleon_vqgan",
+    "flava_image_codebook",
+    "florence_vision",
+    "got_ocr2_vision",
+    "seamless_m4t",
+    "seamless_m4t_v2",
+}
 CAPPED = {"gemma2", "gpt_oss", "t5gemma", "vaultgemma"}
 
 

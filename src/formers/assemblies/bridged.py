@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import Assembly, BaseModel, states_in, ties_within
 from formers.assemblies.composite import Composite
+from formers.assemblies.seen import SEEN, seen_before
 from formers.core.outputs import ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.model.initialise import mark_filled
@@ -137,10 +138,13 @@ class Bridged(Composite):
         Raises:
             ValueError: without pixels, or texts.
         """
-        before = (given.get("mm_encoder_outputs") or {}).get("image")
+        before = seen_before(given)
         if before is not None:
-            if given.get("pixel_values") is not None:
-                raise ValueError("give one of pixel_values and mm_encoder_outputs")
+            if getattr(before, "vision_outputs", None) is None:
+                raise TypeError(
+                    f"{SEEN} of these models holds the whole record that get_image_features returned, by the "
+                    "key 'image', with its vision_outputs"
+                )
             states = states_in(before.vision_outputs)
             states.extras["before"] = before
             return states

@@ -34,6 +34,7 @@ class Shared:
         scale: logarithm of the factor on their cosines, in a fresh model.
         text, image: paths of the projections into it; `scale_path` of the factor, `bias_path` of the bias;
             `other_scale_path` of another factor for what is seen or heard, where there is one.
+        bias: projections have one.
         act: of projections of two layers, the activation between them.
         apart: the towers' records hold their vectors as they are before the projections.
         pairwise: every pair is judged by itself (Zhai et al. 2023, arXiv:2303.15343), by cosine and bias.
@@ -47,6 +48,7 @@ class Shared:
     scale_path: str = "logit_scale"
     other_scale_path: str = ""
     act: str = ""
+    bias: bool = False
     bias_path: str = "logit_bias"
     apart: bool = False
     pairwise: bool = False
@@ -105,7 +107,7 @@ class Dual(Composite):
         for role, path, name in (("text_out", s.text, self.text), ("image_out", s.image, self.image)):
             width = self.stack(config, name).last_width
             if s.width is not None:
-                made = Bridge(width, s.width, s.act) if s.act else linear("linear", width, s.width, False)
+                made = Bridge(width, s.width, s.act) if s.act else linear("linear", width, s.width, s.bias)
                 place(model, role, path, made)
         for role, path in (("scale", s.scale_path), ("other_scale", s.other_scale_path)):
             if path:

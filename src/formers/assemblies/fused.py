@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
 from formers.assemblies.composite import Composite
+from formers.assemblies.seen import SEEN, picked, rows_seen, seen_before
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.cache import Cache
@@ -77,11 +78,11 @@ class InPlace:
 
     def unread(self, model: Any, ids: Tensor, held: int, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs without the pictures of the first `held` columns of [B, T], which a cache holds."""
-        return self._chosen(model, ids, given, lambda here, fills: still_shown(here, held, fills))
+        return self._kept(model, ids, given, lambda here, fills: still_shown(here, held, fills))
 
     def shown_before(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs without the pictures that begin from column `stop` of [B, T] on."""
-        return self._chosen(model, ids, given, lambda here, fills: begun(here, stop, fills))
+        return self._kept(model, ids, given, lambda here, fills: begun(here, stop, fills))
 
     def edge(self, model: Any, ids: Tensor, stop: int, given: dict[str, Any]) -> int:
         """The first column from `stop` on where no picture of a row [B, T] goes on."""
@@ -94,7 +95,7 @@ class InPlace:
         before = -1
         while before != found[-1]:  # a kind of picture may go on where another ends
             before = found[-1]
-            self._chosen(model, ids, given, go_on)
+            self._kept(model, ids, given, go_on)
         return found[-1]
 
     def shown_in(self, model: Any, ids: Tensor, given: dict[str, Any], rows: Tensor) -> dict[str, Any]:
@@ -104,7 +105,22 @@ class InPlace:
             each = shown_by(here, fills)
             return [one for row in rows.tolist() for one in each[row]]
 
-        return self._chosen(model, ids, given, chosen)
+        return self._kept(model, ids, given, chosen)
+
+    def _kept(
+        self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
+    ) -> dict[str, Any]:
+        """See `_chosen`; what was seen before is chosen likewise."""
+        found, seen = self._chosen(model, ids, given, which), given.get(SEEN)
+        if seen is None:
+            return found
+        kept = picked(seen, self.tokens(model.config), ids, which)
+        found = {name: value for name, value in found.items() if name != SEEN}
+        return found if kept is None else {**found, SEEN: kept}
+
+    def tokens(self, config: Any) -> dict[str, int]:
+        """Ids of the places that things take which may have been seen before, by kind."""
+        return {}
 
     def _chosen(
         self, model: Any, ids: Tensor, given: dict[str, Any], which: Callable[..., list[int]]
@@ -193,6 +209,10 @@ class Fused(Remembered):
         states.extras |= {f"{one.kind}_hidden_states": one.told for one in shown}
         return states
 
+    def tokens(self, config: Any) -> dict[str, int]:
+        """Of pictures."""
+        return {"image": self.connector(config).token}
+
     def shown(self, model: Any, given: dict[str, Any], ask: Ask) -> list[Shown]:
         """What is shown."""
         found = self._features(model, given, ask)
@@ -225,11 +245,9 @@ class Fused(Remembered):
         Raises:
             ValueError: where they are given twice.
         """
-        before = (given.get("mm_encoder_outputs") or {}).get("image")
+        before = seen_before(given)
         if before is not None:
-            if given.get("pixel_values") is not None:
-                raise ValueError("give one of pixel_values and mm_encoder_outputs")
-            rows = before.pooler_output if self.whole else torch.cat(tuple(before.pooler_output))
+            rows = before.pooler_output if self.whole else rows_seen(before)
             return rows, before if self.records else rows
         if given.get("pixel_values") is None:
             return None

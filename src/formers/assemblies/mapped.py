@@ -33,7 +33,7 @@ class Mapped(Assembly):
         reads: by which name callers give the images.
     """
 
-    inputs = ("pixel_values", "output_hidden_states", "return_dict")
+    inputs: tuple[str, ...] = ("pixel_values", "output_hidden_states", "return_dict")
     main = "pixel_values"
     means: Mapping[str, str] = MappingProxyType(
         {

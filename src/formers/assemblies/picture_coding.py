@@ -11,6 +11,7 @@ from torch import Tensor
 
 from formers.assemblies.base import Assembly, BaseModel, bound, refuse_inputs, returned, states_in
 from formers.assemblies.fused import InPlace, placed_at
+from formers.assemblies.seen import SEEN, seen_before
 from formers.assemblies.single import Single
 from formers.core.coded_outputs import PictureCodesOutput
 from formers.core.outputs import ModelOutput
@@ -25,7 +26,7 @@ from formers.nn.tree import leaf, place, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
-_PIXELS, _SEEN = "pixel_values", "mm_encoder_outputs"
+_PIXELS = "pixel_values"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class WordsOfPictures(InPlace, Single):
         token: config -> id of the places that pictures take; None where nothing says it.
     """
 
-    once = (_PIXELS, _SEEN)
+    once = (_PIXELS, SEEN)
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class WordsOfPictures(InPlace, Single):
     ) -> None:
         reads = (
             *("input_ids", _PIXELS, "attention_mask", "position_ids", "past_key_values", "inputs_embeds"),
-            *("use_cache", _SEEN, "cache_position"),
+            *("use_cache", SEEN, "cache_position"),
         )
         super().__init__(stack, reads=reads)
         self.model_of, self.path, self.field, self.token = model_of, coder[0], coder[1], token
@@ -158,9 +159,8 @@ class WordsOfPictures(InPlace, Single):
                 twice.
         """
         ask.padded = watched(model) if ask.padded is None else ask.padded
-        pixels, before = given.pop(_PIXELS, None), (given.pop(_SEEN, None) or {}).get("image")
-        if pixels is not None and before is not None:
-            raise ValueError(f"give one of {_PIXELS} and {_SEEN}")
+        before = seen_before(given)
+        pixels, _ = given.pop(_PIXELS, None), given.pop(SEEN, None)
         if pixels is None and before is None:
             return super().run(model, given, ask)
         ids, x, token = given.pop("input_ids", None), given.get("inputs_embeds"), self._token(model.config)
@@ -181,6 +181,10 @@ class WordsOfPictures(InPlace, Single):
                 "tokenizer's vocabulary in it"
             )
         return found
+
+    def tokens(self, config: Any) -> dict[str, int]:
+        """Of pictures."""
+        return {"image": self._token(config)}
 
     def words(self, model: Any, codes: Tensor, pictures: int) -> Tensor:
         """The tokens of codes, [pictures, places], int64.

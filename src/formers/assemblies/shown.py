@@ -11,6 +11,7 @@ from torch import Tensor
 
 from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
 from formers.assemblies.fused import Remembered, placed_at
+from formers.assemblies.seen import SEEN, seen_before
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.nn.cache import Cache
 from formers.nn.grid_positions import Shown, grid_positions
@@ -113,11 +114,8 @@ class Showing(Remembered):
         self, model: Any, kind: Kind, given: Mapping[str, Any], ask: Ask
     ) -> tuple[tuple[Tensor, ...], list[Tensor]] | None:
         """What stands for each picture, [tokens, E], and what was found before that; None without any."""
-        before = (given.get("mm_encoder_outputs") or {}).get(kind.name)
-        values = given.get(kind.values)
+        before, values = seen_before(given, kind.name, kind.values), given.get(kind.values)
         if before is not None:
-            if values is not None:
-                raise ValueError(f"give one of {kind.values} and mm_encoder_outputs")
             deeper = getattr(before, "deepstack_features", None) or ()
             return tuple(before.pooler_output), [torch.cat(tuple(one)) for one in deeper]
         if values is None:
@@ -182,18 +180,23 @@ class Showing(Remembered):
         given = dict(given)
         for kind in self.kinds:
             grid, values = given.get(kind.grid), given.get(kind.values)
-            if values is None or grid is None:
+            if grid is None or (values is None and given.get(SEEN) is None):
                 continue
             sizes = [t * h * w for t, h, w in grids_in(grid, kind.grid)]
             fills = [size // self.merge(model.config) ** 2 for size in sizes]
             kept = which(ids == kind.token(model.config), fills)
-            parts = torch.split(values, sizes)
-            given[kind.values] = torch.cat([parts[i] for i in kept]) if kept else None
+            if values is not None:
+                parts = torch.split(values, sizes)
+                given[kind.values] = torch.cat([parts[i] for i in kept]) if kept else None
             given[kind.grid] = grid[kept] if kept else None
             for name in self.more if kind.name == "video" else ():
                 told = given.get(name)
                 given[name] = None if told is None or not kept else torch.as_tensor(told)[kept]
         return {name: value for name, value in given.items() if value is not None}
+
+    def tokens(self, config: Any) -> dict[str, int]:
+        """Of every kind."""
+        return {kind.name: kind.token(config) for kind in self.kinds}
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The text model's last states, and what was asked for."""

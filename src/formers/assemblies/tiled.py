@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.fused import Fused, Shown, features_of
+from formers.assemblies.seen import rows_seen, seen_before
 from formers.core.tiles import Lines, best_size
 from formers.model.base import PreTrainedModel
 from formers.nn.fresh import Normal
@@ -158,6 +159,11 @@ class Tiled(Fused):
         leads = len(getattr(stack.stem, "leads", ()))
         return int((vision.image_size // vision.patch_size) ** 2) + leads - (keeps == "default")
 
+    def tokens(self, config: Any) -> dict[str, int]:
+        """Of pictures, and of films."""
+        films = {} if self.films is None else {"video": self.films.token(config)}
+        return {**super().tokens(config), **films}
+
     # -- films -------------------------------------------------------------------------------------
 
     def shown(self, model: Any, given: dict[str, Any], ask: Ask) -> list[Shown]:
@@ -173,15 +179,12 @@ class Tiled(Fused):
         return found
 
     def _films(self, model: Any, given: dict[str, Any], ask: Ask) -> Tensor | None:
-        before = (given.get("mm_encoder_outputs") or {}).get("video")
+        before = seen_before(given, "video", _FILMS)
         if before is not None:
-            if given.get(_FILMS) is not None:
-                raise ValueError(f"give one of {_FILMS} and mm_encoder_outputs")
-            rows = before.pooler_output
-        elif given.get(_FILMS) is None:
+            return rows_seen(before)
+        if given.get(_FILMS) is None:
             return None
-        else:
-            rows = self.seen_films(model, given, Ask(backend=ask.backend, rows=False, padded=ask.padded))[1]
+        rows = self.seen_films(model, given, Ask(backend=ask.backend, rows=False, padded=ask.padded))[1]
         return torch.cat(tuple(rows))
 
     def seen_films(self, model: Any, given: dict[str, Any], ask: Ask) -> tuple[States, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
@@ -50,7 +51,16 @@ class CamembertConfig(RobertaConfig):
 
 def stack(c: RobertaConfig, layer_class: str = "RobertaLayer") -> spec.Stack:
     """BERT's stack; positions count the tokens that are not padding, from pad_token_id + 1."""
-    made = bert.stack(c, layer_class)
+    return behind_padding(bert.stack(c, layer_class), c)
+
+
+def encoder(c: Any, layer_class: str, std: float) -> spec.Stack:
+    """The same that looks both ways; `std` of fresh weights."""
+    return behind_padding(bert.encoder(c, layer_class, std=std), c)
+
+
+def behind_padding(made: spec.Stack, c: Any) -> spec.Stack:
+    """A stack with such positions."""
     assert isinstance(made.stem, spec.Tokens)
     positions = spec.LearnedPositions(c.max_position_embeddings, padding_idx=c.pad_token_id)
     return replace(made, stem=replace(made.stem, positions=positions))

@@ -63,10 +63,14 @@ class Reading(Group):
         place(self, "weights_dropout", s.paths["weights_dropout"], Dropout(s.weights_dropout))
 
     def forward(
-        self, hidden_states: Tensor, context: Tensor, mask: Mask, backend: Backend
+        self, hidden_states: Tensor, context: Tensor | None = None, *, mask: Mask, backend: Backend
     ) -> tuple[Tensor, Tensor | None]:
-        """[B, T, E] and [B, S, E] -> what is read, [B, T, E], and by which weights, [B, H, T, S]."""
+        """[B, T, E] and [B, S, E] -> what is read, [B, T, E], and by which weights, [B, H, T, S].
+
+        Without a second sequence the first reads itself.
+        """
         s: Crossing = wiring(self).facts["spec"]
+        context = hidden_states if context is None else context
         made = [leaf(self, role)(x) for role, x in (("q", hidden_states), ("k", context), ("v", context))]
         query, key, value = (x.view(*x.shape[:2], s.heads, -1).transpose(1, 2) for x in made)
         rows, seen = (torch.arange(x.shape[1], device=x.device) for x in (hidden_states, context))
@@ -111,10 +115,14 @@ class Widening(Group):
 
 
 class Attending(Group):
-    """An attention, and its sum. Called with rows, and with what they read where that is not themselves."""
+    """An attention, and its sum. Called with rows, and with what they read where that is not themselves.
 
-    def __init__(self, s: Crossing, which: str) -> None:
+    `once`: what reads itself is handed to the attention once, not as what is read too.
+    """
+
+    def __init__(self, s: Crossing, which: str, once: bool = False) -> None:
         super().__init__()
+        self._once = once
         place(self, "read", s.paths[f"{which}_read"], Reading(s))
         place(self, "add", s.paths[f"{which}_add"], Adding(s, s.width))
 
@@ -122,8 +130,9 @@ class Attending(Group):
         self, input_tensor: Tensor, context: Tensor | None = None, *, mask: Mask, backend: Backend
     ) -> tuple[Tensor, Tensor | None]:
         """[B, T, E] and [B, S, E] -> [B, T, E], and the weights."""
-        context = input_tensor if context is None else context
-        mixed, weights = leaf(self, "read")(input_tensor, context, mask=mask, backend=backend)
+        given = [input_tensor, input_tensor if context is None else context]
+        given = given[:1] if self._once and context is None else given
+        mixed, weights = leaf(self, "read")(*given, mask=mask, backend=backend)
         return leaf(self, "add")(mixed, input_tensor), weights
 
 
@@ -139,6 +148,32 @@ class SideLayer(Group):
     def forward(self, hidden_states: Tensor, mask: Mask, backend: Backend) -> tuple[Tensor, Tensor | None]:
         """[B, T, E] -> the same, and by which weights it reads itself, [B, H, T, T]."""
         x, weights = leaf(self, "own")(hidden_states, mask=mask, backend=backend)
+        return leaf(self, "down")(leaf(self, "up")(x), x), weights
+
+
+class ReadingLayer(Group):
+    """One side reads itself, then the other, and a feed-forward. Called with both.
+
+    The path of the attention to the other side is that of `across`.
+    """
+
+    def __init__(self, s: Crossing) -> None:
+        super().__init__()
+        place(self, "own", s.paths["own"], Attending(s, "own", once=True))
+        place(self, "across", s.paths["across"], Attending(s, "across"))
+        place(self, "up", s.paths["own_up"], Widening(s))
+        place(self, "down", s.paths["own_down"], Adding(s, s.inner))
+
+    def forward(
+        self, hidden_states: Tensor, context: Tensor, masks: Sequence[Mask], backend: Backend
+    ) -> tuple[Tensor, Tensor | None]:
+        """[B, T, E] and [B, S, E] -> [B, T, E], and by which weights it reads itself, [B, H, T, T].
+
+        `masks`: what may be seen of itself, and of the other side.
+        """
+        own, over = masks
+        x, weights = leaf(self, "own")(hidden_states, mask=own, backend=backend)
+        x, _ = leaf(self, "across")(x, context, mask=over, backend=backend)
         return leaf(self, "down")(leaf(self, "up")(x), x), weights
 
 

@@ -32,6 +32,7 @@ from formers.processing.segmented import SegmentImageProcessor
 from formers.processing.square_films import SquareFilmProcessor
 from formers.processing.squares import SquareImageProcessor
 from formers.processing.tasked import TaskedImageProcessor
+from formers.processing.worded import WordedImageProcessor
 
 
 class UnknownProcessor(ValueError):
@@ -57,6 +58,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = GridImageProcessor if recipe.fit == "pixels" else base
     base = PageImageProcessor if "apply_ocr" in recipe.settings else base
     base = HeadedImageProcessor if "max_patches" in recipe.settings else base
+    base = WordedImageProcessor if "codebook_size" in recipe.settings else base
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base

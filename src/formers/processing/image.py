@@ -32,6 +32,9 @@ _OLDER = {
 }
 # (height, width) of a picture as it came, as it was resized, and of the room that it is padded to
 Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+_SIZES = (
+    *("size", "crop_size", "pad_size", "mask_size", "mask_pad_size", "codebook_size", "codebook_crop_size"),
+)
 _NOT_KEPT = ("feature_extractor_type", "image_processor_type", "processor_class", "_valid_processor_keys")
 
 
@@ -229,9 +232,10 @@ class BaseImageProcessor(ImageProcessingMixin):
             image = steps.blurred(image, *by_size(*_edges(image), now["size"])) if now["do_resize"] else image
         if now["do_center_crop"]:
             size = now["crop_size"]
-            if size is None or size.height is None:
+            edge = None if size is None else size.shortest_edge  # of a square
+            if size is None or (size.height is None and edge is None):
                 raise ValueError(f"do_center_crop needs a crop_size with height and width, not {size}")
-            image = steps.cut(image, size["height"], size["width"])
+            image = steps.cut(image, int(size.height or edge or 0), int(size.width or edge or 0))
         return image
 
     def _framed(self, image: Any, now: dict[str, Any], name: str) -> Any:
@@ -327,7 +331,7 @@ class BaseImageProcessorFast(BaseImageProcessor):
 def _with_sizes(values: dict[str, Any], square: bool, turned: bool = False) -> dict[str, Any]:
     if turned and isinstance(values["size"], (list, tuple)):
         values["size"] = values["size"][::-1]
-    for name in ("size", "crop_size", "pad_size", "mask_size", "mask_pad_size"):
+    for name in _SIZES:
         if values.get(name) is not None:
             values[name] = size_of(values[name], name, square or name != "size")
     return values

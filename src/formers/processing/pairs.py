@@ -246,6 +246,9 @@ PAIRS: dict[str, Pair] = {
     "Blip2": Pair(
         "Blip", ("blip-2",), {"return_token_type_ids": False}, unread=("token_type_ids",), asks=True
     ),
+    "BridgeTower": Pair(
+        "BridgeTower", ("bridgetower",), pictures={"do_normalize": True, "do_center_crop": True}
+    ),
     "Chameleon": Pair(
         "Chameleon",
         ("chameleon",),
@@ -310,6 +313,7 @@ PAIRS: dict[str, Pair] = {
             kinds="token_type_ids",
         ),
     ),
+    "Flava": Pair("Flava", ("flava",)),
     "Florence2": Pair(
         "CLIP",
         ("florence2",),

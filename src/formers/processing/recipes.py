@@ -126,6 +126,17 @@ RECIPES: dict[str, Recipe] = {
         "vipllava",
         "xclip",
     ),
+    "BridgeTower": Recipe(
+        {
+            **{**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD},
+            **{"resample": BICUBIC, "size": {"shortest_edge": 288}, "size_divisor": 32, "do_pad": True},
+            **{"crop_size": {"shortest_edge": 288}, "do_center_crop": True},
+        },
+        fit="cut to multiples",
+        square=False,
+        masks=True,
+        model_types=("bridgetower",),
+    ),
     "Chameleon": _CLIP.but("chameleon", **_FROM_ONE),
     "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
     "ConditionalDetr": replace(
@@ -182,6 +193,21 @@ RECIPES: dict[str, Recipe] = {
         do_center_crop=False,
         rescale_offset=False,
         include_top=True,
+    ),
+    "Flava": Recipe(
+        {
+            **{**_PLAIN, **_CROPPED, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD},
+            **{"resample": BICUBIC, "size": _sides(224), "return_image_mask": False},
+            **{"input_size_patches": 14, "total_mask_patches": 75, "mask_group_min_patches": 16},
+            **{"mask_group_max_patches": None, "mask_group_min_aspect_ratio": 0.3},
+            **{"mask_group_max_aspect_ratio": None, "return_codebook_pixels": False},
+            **{"codebook_do_resize": True, "codebook_size": _sides(112), "codebook_resample": LANCZOS},
+            **{"codebook_do_center_crop": True, "codebook_crop_size": _sides(112)},
+            **{"codebook_do_rescale": True, "codebook_rescale_factor": 1 / 255},
+            **{"codebook_do_map_pixels": True, "codebook_do_normalize": True},
+            **{"codebook_image_mean": [0.0] * 3, "codebook_image_std": [1.0] * 3},
+        },
+        model_types=("flava",),
     ),
     "Gemma3": replace(
         _VIT.but(

@@ -319,6 +319,19 @@ SENSED: tuple[Task, ...] = (
         "Predict what was hidden of a text and of regions of a picture.",
     ),
     Task(
+        "text_fits_picture",
+        ("towers", "TextFitsPicture"),
+        "",
+        "Judge whether a text fits a picture.",
+    ),
+    Task("towers_contrast", ("towers", "TowersContrast"), "", "Compare texts, pictures, and both together."),
+    Task(
+        "united_pretraining",
+        ("united", "UnitedPreTraining"),
+        "",
+        "Predict what was hidden of texts and pictures, alone and together, and which belong together.",
+    ),
+    Task(
         "pictured_generation",
         ("seq2seq", "PicturedGeneration"),
         "",

@@ -45,6 +45,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "pretraining",
             "picture_pretraining",
             "crossed_pretraining",
+            "united_pretraining",
             "pictured_generation",
             "replaced_tokens",
             "sentence_order",

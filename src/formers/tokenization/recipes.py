@@ -56,6 +56,7 @@ _BERT = Recipe(
             "dpr",
             "electra",
             "ernie",
+            "flava",
             "git",
             "grounding-dino",
             "lxmert",
@@ -75,7 +76,7 @@ _ROBERTA = Recipe(
     special=FAIRSEQ_TOKENS,
     options={"add_prefix_space": False, "trim_offsets": True, "errors": "replace"},
     model_types=(
-        *("roberta", "roberta-prelayernorm", "longformer", "data2vec-text", "ibert", "mra"),
+        *("bridgetower", "roberta", "roberta-prelayernorm", "longformer", "data2vec-text", "ibert", "mra"),
         *("clap", "clap_text_model"),
     ),
     aliases=("Longformer",),

@@ -28,6 +28,7 @@ from formers.nn.spec.foresight import Foreseen, Foresight
 from formers.nn.spec.heard import Bands, Frames, Samples, Spans, Strided, Thinned, Waves
 from formers.nn.spec.integers import Arithmetic, IntegerAttention, IntegerFeedForward, IntegerTokens
 from formers.nn.spec.layers import Bottleneck, Layer, Part, layer
+from formers.nn.spec.led import LedRows
 from formers.nn.spec.mixers import ByLanguage, Experts, FeedForward, Mixer, TopTwo
 from formers.nn.spec.mixing import (
     BlockSparse,
@@ -169,6 +170,7 @@ __all__ = [
     "Latent",
     "Layer",
     "LearnedPositions",
+    "LedRows",
     "LinearKind",
     "Linked",
     "Local",

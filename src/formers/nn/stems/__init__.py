@@ -20,6 +20,7 @@ from formers.nn.stems.frames import FrameStem
 from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.grid_patches import GridPatchStem, ShownTokenStem
 from formers.nn.stems.integers import IntegerStem
+from formers.nn.stems.led_rows import LedRowStem
 from formers.nn.stems.on_maps import GroundedRows, MapRows
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.stems.paged import PagedStem
@@ -66,6 +67,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Grounded: GroundedRows,
     spec.InstructedQueries: InstructedQueryStem,
     spec.IntegerTokens: IntegerStem,
+    spec.LedRows: LedRowStem,
     spec.Linked: LinkedStem,
     spec.OnMaps: MapRows,
     spec.Overlapping: OverlappingStem,

@@ -39,14 +39,14 @@ def project_patches(node: Any, images: Tensor) -> Tensor:
 
 
 def hide_patches(node: Any, x: Tensor, hidden: Tensor) -> Tensor:
-    """Let the learned vector stand where patches [B, P, E] are hidden, [B, P].
+    """Let the learned vector stand where patches [B, P, E] are hidden, [B, P] or [B, down, across].
 
     Raises:
         ValueError: where there is no such vector.
     """
     if not has(node, "mask"):
         raise ValueError("bool_masked_pos needs a model with a mask token (use_mask_token=True)")
-    chosen = hidden.unsqueeze(-1).type_as(x)  # [B, P, 1]
+    chosen = hidden.flatten(1).unsqueeze(-1).type_as(x)  # [B, P, 1]
     made: Tensor = x * (1.0 - chosen) + leaf(node, "mask") * chosen
     return made
 
