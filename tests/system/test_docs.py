@@ -1,0 +1,80 @@
+"""What the documentation tells a person to type works: every block of Python runs, every command exists.
+
+Blocks run in a folder of tiny checkpoints under the names that the pages use, a page's blocks one after the
+other. A page that asks a server has one: `<!-- served: MODEL -->` in it says of which model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.seeds import blocks
+from system import docs_zoo
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+ADDRESS = "http://localhost:8000"
+
+
+@contextlib.contextmanager
+def served(page: str) -> Iterator[str]:
+    """The address that stands for that of the page."""
+    found = re.search(r"<!-- served: (\S+) -->", page)
+    if found is None:
+        yield ADDRESS
+        return
+    from formers import pipeline
+    from formers.serving import running
+
+    with running(pipeline(model=found[1], device="cpu"), log_path="requests.log") as url:
+        yield url
+
+
+def wrong(path: Path) -> Iterator[str]:
+    """What went wrong in a page's blocks; the first one that does ends the page."""
+    names: dict[str, object] = {"__name__": "__main__"}
+    with served(path.read_text()) as url:
+        for line, code in blocks(path):
+            shown = io.StringIO()
+            try:
+                with contextlib.redirect_stdout(shown):
+                    exec(compile(code.replace(ADDRESS, url), str(path), "exec"), names)
+            except Exception:
+                yield f"{path.relative_to(ROOT)}, block at line {line}:\n{traceback.format_exc(limit=-4)}"
+                return
+
+
+def test_every_block_of_python_runs_as_printed(tmp_path, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        monkeypatch.chdir(docs_zoo.build(tmp_path))
+        failures = [said for path in PAGES for said in wrong(path)]
+    assert not failures, "\n".join(failures)
+    assert not [path for path in PAGES if re.search(r"```python .", path.read_text())], "blocks that do not run"
+
+
+def test_the_commands_that_are_named_exist(capsys):
+    from formers.cli import main
+
+    shown: dict[tuple[str, ...], str] = {}
+    for path in PAGES:
+        for line in re.findall(r"^(?:    )?(formers .*)$", path.read_text(), re.MULTILINE):
+            words = shlex.split(line.split(" #")[0])
+            command = tuple(words[1:3] if words[1] in ("golden", "drift") else words[1:2])
+            if command not in shown:
+                with pytest.raises(SystemExit) as stop:
+                    main([*command, "--help"])
+                assert not stop.value.code, line
+                shown[command] = capsys.readouterr().out
+            for word in words:
+                if word.startswith("--"):
+                    assert re.search(rf"{word}\b", shown[command]), f"{path.name}: {line}: no {word}"
