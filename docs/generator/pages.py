@@ -136,7 +136,7 @@ def ends(task: Task) -> str:
             f"formers serve {model} --task {task.name}",
             "```",
             "",
-            "Clients of the Hub's Inference API ask it as they ask the Hub ([Serving](../guides/serving.md)).",
+            "Clients of the Hub's Inference API ask it as they ask the Hub ([Serving](../guides/serving.md))",
         ]
     return "\n".join(lines)
 

@@ -35,6 +35,8 @@ OF_TASKS = {
 }
 # other names of checkpoints that the zoos of tutorials have
 ALSO = {
+    "bert-base-cased": "bert-base-uncased",
+    "distilgpt2": "gpt2",
     "distilbert/distilbert-base-cased-distilled-squad": "distilbert-base-cased-distilled-squad",
     "distilbert/distilbert-base-uncased": "distilbert-base-uncased",
     "distilbert/distilbert-base-uncased-finetuned-sst-2-english": (
@@ -70,6 +72,7 @@ def build(folder: Path) -> Path:
     tiny.save_classifier(folder / "router")
     tiny.save_encoder(folder / "sentence-transformers" / "all-MiniLM-L6-v2")
     write_files(folder)
+    seed_checkpoints.put_files(folder, [("i love this product", 1), ("terrible experience", 0)] * 8)
     return folder
 
 
@@ -124,9 +127,7 @@ def _talker(folder: Path) -> None:
     """LLaVA."""
     marks = ["<s>", "</s>", "<pad>", "<image>"]
     tokenizer = _bytes(folder, marks, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
-    images = formers.CLIPImageProcessor(
-        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
-    )
+    images = formers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     formers.LlavaProcessor(
         images,
         tokenizer,

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.seeds import blocks
+from docs.generator import pages
 from system import docs_zoo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +60,9 @@ def test_every_block_of_python_runs_as_printed(tmp_path, monkeypatch):
         monkeypatch.chdir(docs_zoo.build(tmp_path))
         failures = [said for path in PAGES for said in wrong(path)]
     assert not failures, "\n".join(failures)
-    assert not [path for path in PAGES if re.search(r"```python .", path.read_text())], "blocks that do not run"
+    assert not [path for path in PAGES if re.search(r"```python .", path.read_text())], (
+        "blocks that do not run"
+    )
 
 
 def test_the_commands_that_are_named_exist(capsys):
@@ -67,7 +70,8 @@ def test_the_commands_that_are_named_exist(capsys):
 
     shown: dict[tuple[str, ...], str] = {}
     for path in PAGES:
-        for line in re.findall(r"^(?:    )?(formers .*)$", path.read_text(), re.MULTILINE):
+        text = pages.filled(str(path.relative_to(ROOT / "docs")), path.read_text())
+        for line in re.findall(r"^(?:    )?(formers .*)$", text, re.MULTILINE):
             words = shlex.split(line.split(" #")[0])
             command = tuple(words[1:3] if words[1] in ("golden", "drift") else words[1:2])
             if command not in shown:
@@ -78,3 +82,17 @@ def test_the_commands_that_are_named_exist(capsys):
             for word in words:
                 if word.startswith("--"):
                     assert re.search(rf"{word}\b", shown[command]), f"{path.name}: {line}: no {word}"
+
+
+def test_every_task_has_a_page_and_every_page_a_place():
+    from formers.pipelines.table import TASKS
+
+    made = pages.made()
+    listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    tasks = {f"tasks/{task.name}.md" for task in TASKS}
+    there = {str(path.relative_to(ROOT / "docs")) for path in PAGES}
+    assert there | set(made) == listed | tasks | {"tasks/index.md"} | {
+        f"reference/{room}.md" for room in (*pages.ROOMS, *pages.MODULES)
+    }
+    assert "`evaluation_strategy`" in pages.filled("", "<!-- older names -->")
+    assert "::: formers.training.trainer.Trainer" in made["reference/training.md"]
