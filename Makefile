@@ -78,7 +78,7 @@ docs-serve: env-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 docs-check: docs env-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/system/test_docs.py tests/system/test_snippets.py
+	OMP_NUM_THREADS=1 FORMERS_ALL_SNIPPETS=1 $(BIN)/python -m pytest -q tests/system/test_docs.py
 
 format: env-test
 	$(BIN)/ruff check --fix .

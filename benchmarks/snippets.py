@@ -1,4 +1,4 @@
-"""The code of courses and guides, written anew as small scripts: each runs with formers in the place of transformers.
+"""Code of courses and guides, written anew as small scripts: each runs on formers in transformers' place.
 
     python benchmarks/snippets.py
     python benchmarks/snippets.py --only "Chapter 7"
@@ -83,7 +83,12 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="Markdown file for the outcomes")
     given = parser.parse_args()
     here = str(Path(__file__).parent)
-    sys.path[:] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT), *(one for one in sys.path if one != here)]
+    sys.path[:] = [
+        str(ROOT / "src"),
+        str(ROOT / "tests"),
+        str(ROOT),
+        *(one for one in sys.path if one != here),
+    ]
     from system import docs_zoo
 
     lines = ["| source | script | outcome |", "|---|---|---|"]

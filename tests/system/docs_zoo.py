@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tiny
 import torch
-from parity.pictures import colours
 from PIL import Image
-from system import seed_zoo, task_zoo
 
 import formers
+import tiny
+from parity.pictures import colours
+from system import seed_zoo, task_zoo
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
 # name in the documentation -> task of the zoo of tasks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import traceback
@@ -15,8 +16,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from benchmarks import snippets
 from benchmarks.seeds import blocks
 from docs.generator import pages
 from system import docs_zoo
@@ -54,15 +57,67 @@ def wrong(path: Path) -> Iterator[str]:
                 return
 
 
-def test_every_block_of_python_runs_as_printed(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        monkeypatch.chdir(docs_zoo.build(tmp_path))
+        return docs_zoo.build(tmp_path_factory.mktemp("reader"))
+
+
+@pytest.fixture
+def reader(zoo, monkeypatch):
+    """A person in the folder of checkpoints; names of the Hub are folders there."""
+    monkeypatch.chdir(zoo)
+    return zoo
+
+
+def test_every_block_of_python_runs_as_printed(reader):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         failures = [said for path in PAGES for said in wrong(path)]
     assert not failures, "\n".join(failures)
     assert not [path for path in PAGES if re.search(r"```python .", path.read_text())], (
         "blocks that do not run"
     )
+
+
+def test_scripts_of_courses_and_guides_run_with_formers_in_the_place_of_transformers(reader):
+    """Every fourth here; all in `make docs-check`."""
+    chosen = snippets.snippets()[:: 1 if os.environ.get("FORMERS_ALL_SNIPPETS") else 4]
+    assert {one.title: said for one, said in snippets.outcomes(chosen) if said} == {}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_examples_run_on_small_data(reader, capsys):
+    from examples import fine_tune_classifier, fine_tune_pictures, fine_tune_writer, generate_text
+    from examples import quick_inference as quick
+
+    few = ["--epochs", "0.5"]
+    assert quick.main([]) == []
+    assert len(quick.main(["sentiment-analysis", "i love this", "i hate this"])) == 2
+    (found,) = quick.main(["zero-shot-classification", "my card", "--labels", "billing,shipping"])
+    assert sorted(found["labels"]) == ["billing", "shipping"]
+    assert len(generate_text.main(["once upon a time", "--max-new-tokens", "3"])) == 5
+    for part in ("whole", "head", "lora"):
+        told = fine_tune_classifier.main(["tickets.csv", "--train", part, "--output", part, *few])
+        assert 0 <= told["eval_macro_f1"] <= 1
+        assert (reader / part / "config.json").is_file()
+    columns = ["--source", "text", "--target", "label", "--prefix", "summarize: ", "--max-length", "4"]
+    assert fine_tune_writer.main(["tickets.csv", *columns, *few])["eval_exact"] >= 0
+    assert fine_tune_pictures.main(["food101/train", *few])["eval_accuracy"] >= 0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["fine_tune", "generate", "quick_tour"])
+def test_notebooks_open_and_run_and_hold_no_output(name, reader, capsys):
+    book = nbformat.read(ROOT / "examples" / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(book)
+    names: dict[str, object] = {}
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+            exec(compile(cell.source, f"{name}.ipynb: {cell.id}", "exec"), names)
 
 
 def test_the_commands_that_are_named_exist(capsys):
