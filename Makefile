@@ -18,7 +18,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 DEMO := train,serve,plots,vision,audio
 
-.PHONY: help demo demo-audio demo-chat demo-vision test check lint types collected tests parity format env-demo env-test env-bench clean
+.PHONY: help demo demo-audio demo-chat demo-vision test check lint types collected tests parity docs docs-serve docs-check format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
@@ -28,6 +28,8 @@ help:
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
 	@echo "make parity  every head of every family, in every shape, beside the reference"
+	@echo "make docs    the documentation site, in site/; make docs-serve shows it while it is written"
+	@echo "make docs-check   the site, and every block of its Python run"
 	@echo "make format  rewrite the sources in the house style"
 	@echo "make clean   remove the environment and everything that was built"
 
@@ -69,6 +71,15 @@ tests: env-test
 parity: env-bench
 	$(BIN)/python benchmarks/parity.py --record
 
+docs: env-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs-serve: env-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+docs-check: docs env-test
+	OMP_NUM_THREADS=1 FORMERS_ALL_SNIPPETS=1 $(BIN)/python -m pytest -q tests/system/test_docs.py
+
 format: env-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -76,6 +87,7 @@ format: env-test
 env-demo: $(VENV)/.demo
 env-test: $(VENV)/.test
 env-bench: $(VENV)/.bench
+env-docs: $(VENV)/.docs
 
 $(VENV)/.python:
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
@@ -103,6 +115,11 @@ $(VENV)/.bench: $(VENV)/.test
 	$(PIP) -c constraints.txt -e '.[$(DEMO),test,bench]'
 	@touch $@
 
+# the demonstration's packages too: pages are made from the code
+$(VENV)/.docs: $(VENV)/.torch $(PINS)
+	$(PIP) -c constraints.txt -e '.[$(DEMO),docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(OUTPUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUTPUT) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

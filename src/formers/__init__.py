@@ -215,7 +215,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("MLflowCallback", "OptimizerNames", "PredictionOutput", "SaveStrategy", "TrackioCallback"),
         *("CodeCarbonCallback", "TrainOutput", "WandbCallback", "default_logdir"),
         "get_available_reporting_integrations",
-        "Adafactor",
+        *("Adafactor", "AdafactorSchedule", "get_adafactor_schedule"),
         "AdamW",
         "DataCollator",
         "DataCollatorForLanguageModeling",

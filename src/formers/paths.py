@@ -182,9 +182,10 @@ PATHS: dict[str, str] = {
         "apply_chunking_to_forward prune_linear_layer"
     ),
     "optimization": (
-        "Adafactor AdamW GreedyLR get_constant_schedule get_constant_schedule_with_warmup "
-        "get_cosine_schedule_with_warmup get_cosine_with_hard_restarts_schedule_with_warmup "
-        "get_cosine_with_min_lr_schedule_with_warmup get_greedy_schedule get_inverse_sqrt_schedule "
+        "Adafactor AdafactorSchedule AdamW GreedyLR get_adafactor_schedule get_constant_schedule "
+        "get_constant_schedule_with_warmup get_cosine_schedule_with_warmup "
+        "get_cosine_with_hard_restarts_schedule_with_warmup get_cosine_with_min_lr_schedule_with_warmup "
+        "get_greedy_schedule get_inverse_sqrt_schedule "
         "get_linear_schedule_with_warmup get_polynomial_decay_schedule_with_warmup "
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),

@@ -149,6 +149,26 @@ def test_adafactor_steps_as_the_reference_s(options):
         assert torch.allclose(mine, theirs, atol=1e-6)
 
 
+def test_adafactor_tells_the_rates_that_it_sets_as_the_reference_s_does():
+    from transformers.optimization import AdafactorSchedule
+
+    told = []
+    for kind, schedule in (
+        (training.Adafactor, training.AdafactorSchedule),
+        (transformers.Adafactor, AdafactorSchedule),
+    ):
+        parameter = torch.nn.Parameter(torch.ones(4, 5))
+        optimizer = kind([parameter], scale_parameter=False, warmup_init=True)
+        rates = schedule(optimizer, initial_lr=0.5)
+        told.append([rates.get_last_lr()])
+        for _ in range(3):
+            parameter.grad = torch.ones(4, 5)
+            optimizer.step()
+            rates.step()
+            told[-1].append(rates.get_last_lr())
+    assert told[0] == [pytest.approx(one) for one in told[1]]
+
+
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     """One WordPiece tokenizer, read by the reference; its padding rules serve both sides."""

@@ -22,6 +22,8 @@ from formers.stacks.stack import Ask, States
 
 _ASKED = ("output_attentions", "output_hidden_states", "return_dict")
 _PROMPTS = ("input_points", "input_labels", "input_boxes", "input_masks")
+# the processor returns them beside what the model reads, so that model(**inputs) is what people type
+_SIZES = ("original_sizes", "reshaped_input_sizes")
 
 
 class Gridded(Assembly):
@@ -124,6 +126,7 @@ class PointedMasks(Gridded):
         "multimask_output",
         "attention_similarity",
         "target_embedding",
+        *_SIZES,
         *_ASKED,
     )
     means: Mapping[str, str] = MappingProxyType(
@@ -137,6 +140,7 @@ class PointedMasks(Gridded):
             "multimask_output": "three masks for each prompt (the default), or one.",
             "attention_similarity": "added to scores between tokens and places (arXiv:2305.03048).",
             "target_embedding": "added to the tokens before every layer, likewise.",
+            **dict.fromkeys(_SIZES, "of the processor, for `post_process_masks`; no model reads it."),
         }
     )
 

@@ -281,24 +281,25 @@ class Chat:
         """Forget what was said and shown."""
         self.messages, self._shown, self._first = [], [], 0
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the system's text and what was said as a JSON list of messages.
 
         Raises:
             ValueError: when another kind of file stands there.
         """
+        path = Path(path)
         if path.exists():
             read_messages(path)
         system = [{"role": "system", "content": self.system}] if self.system else []
         write_text(path, as_text([*system, *self.messages]))
 
-    def restore(self, path: Path) -> None:
+    def restore(self, path: str | Path) -> None:
         """Go on where a chat was saved.
 
         Raises:
             OSError: when the file cannot be read, or holds something else.
         """
-        found = read_messages(path)
+        found = read_messages(Path(path))
         self.reset()
         if self.processor is None and any(not isinstance(one["content"], str) for one in found):
             raise ValueError(f"{path} shows pictures, and {type(self.model).__name__} reads texts alone")

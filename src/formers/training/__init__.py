@@ -6,7 +6,7 @@ from formers.core.lazy import lazy
 
 # module of this package -> its public names
 _TABLE: dict[str, tuple[str, ...]] = {
-    "optim.adafactor": ("Adafactor",),
+    "optim.adafactor": ("Adafactor", "AdafactorSchedule", "get_adafactor_schedule"),
     "arguments": ("Seq2SeqTrainingArguments", "TrainingArguments"),
     "callbacks.base": (
         "CallbackHandler",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 
 class Adafactor(Optimizer):
@@ -74,6 +75,18 @@ class Adafactor(Optimizer):
                     self._update(parameter, group)
         return loss
 
+    def rates(self) -> list[float | None]:
+        """Of each group, the one that the last step took for its first parameter; None before the first."""
+        found: list[float | None] = []
+        for group in self.param_groups:
+            first = group["params"][0]
+            step = self.state.get(first, {}).get("step")
+            if not group["relative_step"]:
+                found.append(group["lr"])
+            else:
+                found.append(None if step is None else float(self._rate(group, step, first.detach().float())))
+        return found
+
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         gradient = parameter.grad.float()  # type: ignore[union-attr]
@@ -121,6 +134,29 @@ class Adafactor(Optimizer):
             scaled: Tensor = rate * _rms(weight).clamp(min=group["eps"][1])
             return scaled
         return float(rate)
+
+
+class AdafactorSchedule(LRScheduler):
+    """Tells the rates that Adafactor sets by itself, for loops that want a schedule. It changes nothing.
+
+    Args:
+        optimizer: an `Adafactor`.
+        initial_lr: what is told before the first step.
+    """
+
+    def __init__(self, optimizer: Adafactor, initial_lr: float = 0.0) -> None:
+        self._rates = optimizer.rates
+        self._before = initial_lr
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[Any]:
+        """The rate of each group, as the last step took it for its first parameter."""
+        return [self._before if rate is None else rate for rate in self._rates()]
+
+
+def get_adafactor_schedule(optimizer: Adafactor, initial_lr: float = 0.0) -> AdafactorSchedule:
+    """`AdafactorSchedule(optimizer, initial_lr)`."""
+    return AdafactorSchedule(optimizer, initial_lr)
 
 
 def _rms(tensor: Tensor) -> Tensor:
