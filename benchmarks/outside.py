@@ -4,12 +4,13 @@
         --suite peft=/tmp/peft-0.21.2 --suite keybert=/tmp/keybert-0.9.0 --work /tmp/outside \
         --output benchmarks/outside.md
 
-`--env` is the environment of `ecosystem.py` (no transformers in it), with pytest, pytest-timeout and
-parameterized; `--reference` a folder that has transformers (`pip install --no-deps --target`). A suite is the
-package's source at the release that is installed. Models and data that suites ask a Hub for are tiny ones at a
-Hub on loopback (`outside_zoo.py`), written by transformers. The files of a suite run in one process. A test
-counts where it passes on transformers; one that is skipped with formers did not pass. `--work` keeps what was
-written: what has been run is read again, unless `--again` says otherwise.
+`--env` is the environment of `ecosystem.py` (no transformers in it), with pytest and pytest-timeout, and
+with what suites import (parameterized, diffusers, attrs), which may lie in a folder apart (`--also`);
+`--reference` is a folder that has transformers (`pip install --no-deps --target`). A suite is the package's
+source. Models and data that suites ask a Hub for are tiny ones at a Hub on loopback (`outside_zoo.py`), made
+by transformers. The files of a suite run in one process. A test counts where it passes on transformers; one
+that is skipped with formers did not pass. `--work` keeps what was written: what has been run is read again,
+unless `--again` says otherwise.
 """
 
 from __future__ import annotations
@@ -63,15 +64,28 @@ def run(given: argparse.Namespace, side: Side, suite: Path, endpoint: str) -> di
     source = suite / "src" if (suite / "src").is_dir() else suite
     settings = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))},
-        "PYTHONPATH": os.pathsep.join(map(str, (*side.path, *given.also, source))),
+        "PYTHONPATH": os.pathsep.join(map(str, (*side.path, *given.also, source, HERE))),
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(given.work / "hub" / side.name),
         "OMP_NUM_THREADS": "1",
+        "OUTSIDE_SAMPLE": str(given.sample),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "SCIKIT_LEARN_DATA": str(given.work / "zoo" / "datasets"),
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = [str(given.env / "bin" / "python"), "-W", "ignore", *side.begin, "-m", "pytest"]
-    command += ["-v", "--tb=short", "-p", "no:cacheprovider", "-o", "addopts=", "-o", "console_output_style=classic"]
+    command += [
+        "-v",
+        "--tb=short",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "outside_sample",
+        "-o",
+        "addopts=",
+        "-o",
+        "console_output_style=classic",
+    ]
     command += ["--timeout", str(given.each), "-rfE", "--color=no"]
     command += ["-k", given.keyword] if given.keyword else []
     command += map(str, files_of(suite, given.files))
@@ -120,16 +134,16 @@ def serve(given: argparse.Namespace) -> Any:
 
 
 def _files(folder: Path) -> dict[str, bytes | str]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def judged(given: argparse.Namespace) -> list[tuple[str, int, int, list[str]]]:
     """Suite, tests that pass on transformers, those of them that pass with formers, the others' names."""
+    found = next(given.reference.glob("transformers-*.dist-info")).name
+    claimed = found.removeprefix("transformers-").removesuffix(".dist-info")
     sides = (
         Side("reference", (given.reference,), ()),
-        Side("formers", (ROOT / "src",), ("-m", "formers.dropin")),
+        Side("formers", (ROOT / "src",), ("-m", "formers.dropin", "--version", claimed)),
     )
     rows = []
     with serve(given) as server:
@@ -156,6 +170,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "outside", help="for logs")
     parser.add_argument("--files", help="regular expression for the files")
     parser.add_argument("--keyword", help="pytest's -k")
+    parser.add_argument("--sample", type=int, default=1, help="run one test in so many")
     parser.add_argument("--sides", default="reference,formers", help="which to run")
     parser.add_argument("--each", type=int, default=60, help="seconds for one test")
     parser.add_argument("--limit", type=int, default=1200, help="seconds for one suite")

@@ -7,17 +7,20 @@ Weights are random; tokenizers learn their vocabulary from a few sentences. `dat
 
 from __future__ import annotations
 
+import codecs
 import json
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 WORDS = (
-    "the a of and to in is was for on with this that it as be are by from at or an not have has had he she they "
-    "i you we who which what where when how why all one two three more some no so if but out up about into over "
-    "after love hate good bad great terrible man woman child dog cat playing eating walking piano guitar movie "
-    "film book happy sad weather sunny driving stadium food market house home city world people time day year "
+    "the a of and to in is was for on with this that it as be are by from at or an not have has had he she "
+    "they i you we who which what where when how why all one two three more some no so if but out up about "
+    "into over after love hate good bad great terrible man woman child dog cat playing eating walking piano "
+    "guitar movie film book happy sad weather sunny driving stadium food market house home city world people "
+    "time day year "
     "paris berlin france germany capital president science learning machine deep model language data neural "
     "network training test sentence similarity search query document answer question red green blue small big"
 )
@@ -114,26 +117,21 @@ OPT_TOKENS: Callable[[], Any] = lambda: _bytes_tokenizer(**OPT)  # noqa: E731
 BART_TOKENS: Callable[[], Any] = lambda: _bytes_tokenizer(**BART)  # noqa: E731
 _P, _H, _T = "peft-internal-testing/", "hf-internal-testing/", "trl-internal-testing/"
 MODELS: dict[str, Row] = {
-    **{
-        name: ("OPTForCausalLM", _OPT_SIZES, OPT_TOKENS)
-        for name in (
+    **dict.fromkeys(
+        (
             f"{_P}tiny-random-OPTForCausalLM",
             f"{_H}tiny-random-OPTForCausalLM",
             f"{_P}tiny-random-OPTForCausalLM-extended-vocab",
             f"{_P}opt-tokenizer-revision",
-        )
-    },
+        ),
+        ("OPTForCausalLM", _OPT_SIZES, OPT_TOKENS),
+    ),
     f"{_P}opt-125m": ("OPTForCausalLM", {**_OPT_SIZES, "num_hidden_layers": 12}, OPT_TOKENS),
     "facebook/opt-125m": ("OPTForCausalLM", {**_OPT_SIZES, "num_hidden_layers": 12}, OPT_TOKENS),
-    **{
-        name: ("GPT2LMHeadModel", _GPT2_ENDS, GPT_TOKENS)
-        for name in (
-            f"{_P}tiny-random-GPT2LMHeadModel",
-            f"{_P}tiny-random-gpt2",
-            f"{_H}tiny-random-gpt2",
-            "gpt2",
-        )
-    },
+    **dict.fromkeys(
+        (f"{_P}tiny-random-GPT2LMHeadModel", f"{_P}tiny-random-gpt2", f"{_H}tiny-random-gpt2", "gpt2"),
+        ("GPT2LMHeadModel", _GPT2_ENDS, GPT_TOKENS),
+    ),
     f"{_P}tiny-random-GPTJForCausalLM": (
         "GPTJForCausalLM",
         {**_GPT2_ENDS, "rotary_dim": 4, "n_inner": 37},
@@ -149,14 +147,14 @@ MODELS: dict[str, Row] = {
         {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": SIZE, **_ENDS, "pad_token_id": 3},
         GPT_TOKENS,
     ),
-    **{
-        name: ("LlamaForCausalLM", _LLAMA, GPT_TOKENS)
-        for name in (
+    **dict.fromkeys(
+        (
             f"{_T}tiny-random-LlamaForCausalLM",
             f"{_P}tiny-random-LlamaForCausalLM",
             f"{_H}tiny-random-LlamaForCausalLM",
-        )
-    },
+        ),
+        ("LlamaForCausalLM", _LLAMA, GPT_TOKENS),
+    ),
     f"{_T}tiny-LlamaForSequenceClassification-3.2": (
         "LlamaForSequenceClassification",
         {**_LLAMA, "pad_token_id": 3},
@@ -179,21 +177,21 @@ MODELS: dict[str, Row] = {
         {**_LLAMA, "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2},
         GPT_TOKENS,
     ),
-    **{
-        name: ("T5ForConditionalGeneration", _T5, _pieces_tokenizer)
-        for name in (
+    **dict.fromkeys(
+        (
             f"{_P}tiny-random-T5ForConditionalGeneration-calibrated",
             f"{_P}tiny-random-T5ForConditionalGeneration",
             f"{_P}tiny-random-t5",
             "google/flan-t5-small",
             "google/flan-t5-base",
-        )
-    },
+        ),
+        ("T5ForConditionalGeneration", _T5, _pieces_tokenizer),
+    ),
     f"{_P}tiny-random-BartForConditionalGeneration": ("BartForConditionalGeneration", _BART, BART_TOKENS),
-    **{
-        name: ("BertModel", _WORDS, _word_tokenizer)
-        for name in (f"{_P}tiny-random-BertModel", f"{_H}tiny-random-BertModel", "prajjwal1/bert-tiny")
-    },
+    **dict.fromkeys(
+        (f"{_P}tiny-random-BertModel", f"{_H}tiny-random-BertModel", "prajjwal1/bert-tiny"),
+        ("BertModel", _WORDS, _word_tokenizer),
+    ),
     f"{_P}tiny-random-BertForSequenceClassification": (
         "BertForSequenceClassification",
         _WORDS,
@@ -355,14 +353,14 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _data_sets(folder: Path) -> None:
+    from sklearn.utils import Bunch
+
     rows = {
         "sentence-transformers/stsb": [
             {"sentence1": one, "sentence2": TEXTS[-i], "score": (i % 11) / 10} for i, one in enumerate(TEXTS)
         ],
         "ybelkada/english_quotes_copy": [{"quote": one, "author": "a", "tags": ["b"]} for one in TEXTS],
-        "stanfordnlp/sst2": [
-            {"idx": i, "sentence": one, "label": i % 2} for i, one in enumerate(TEXTS * 4)
-        ],
+        "stanfordnlp/sst2": [{"idx": i, "sentence": one, "label": i % 2} for i, one in enumerate(TEXTS * 4)],
         "SetFit/sst5": [{"text": one, "label": i % 5, "label_text": "x"} for i, one in enumerate(TEXTS * 4)],
         "SetFit/sst2": [{"text": one, "label": i % 2, "label_text": "x"} for i, one in enumerate(TEXTS * 4)],
         "SetFit/emotion": [
@@ -370,6 +368,17 @@ def _data_sets(folder: Path) -> None:
         ],
         "sentence-transformers/natural-questions": [{"query": one, "answer": one} for one in TEXTS],
     }
+    groups = {
+        "data": TEXTS * 20,
+        "target": [i % 20 for i in range(len(TEXTS) * 20)],
+        "filenames": [str(i) for i in range(len(TEXTS) * 20)],
+        "target_names": [f"group {i}" for i in range(20)],
+        "DESCR": "",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # as scikit-learn keeps what its fetch_20newsgroups has loaded
+    held_groups = pickle.dumps({"train": Bunch(**groups), "test": Bunch(**groups)})
+    (folder / "20news-bydate_py3.pkz").write_bytes(codecs.encode(held_groups, "zlib_codec"))
     for name, held in rows.items():
         for split in ("train", "validation", "test"):
             path = folder / name / f"{split}.jsonl"
