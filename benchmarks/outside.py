@@ -33,7 +33,7 @@ _LINE = re.compile(r"^(\S+::.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 # files that need what is not here: accelerators, other formats, large models; or that use no transformers
 LEFT_OUT = (
     r"gpu|stablediffusion|gptq|quantization|regression/|vision_models|torch_compile|openvino|onnx|backends|"
-    r"multi_process|custom_models\.py|tpu|sagemaker|deepspeed|fsdp|megatron|multidevice|test_examples|test_launch"
+    r"multi_process|custom_models\.py|tpu|sagemaker|deepspeed|fsdp|megatron|multidevice|vision/|test_examples|test_launch"
 )
 
 
@@ -87,6 +87,7 @@ def run(given: argparse.Namespace, side: Side, suite: Path, endpoint: str) -> di
         "console_output_style=classic",
     ]
     command += ["--timeout", str(given.each), "-rfE", "--color=no"]
+    command += ["-W", "ignore::FutureWarning"]  # suites make errors of them, and newer releases have more
     command += ["-k", given.keyword] if given.keyword else []
     command += map(str, files_of(suite, given.files))
     with log.open("w") as writes:

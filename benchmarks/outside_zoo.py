@@ -25,7 +25,7 @@ WORDS = (
     "network training test sentence similarity search query document answer question red green blue small big"
 )
 TEXTS = [" ".join(WORDS.split()[i : i + 12]) + "." for i in range(0, 150, 3)]
-DIMS = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, "hidden_size": 32}
+DIMS = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "hidden_size": 32}
 GROUPED = {**DIMS, "num_key_value_heads": 2, "max_position_embeddings": 512}
 SIZE = 1024
 
@@ -93,7 +93,7 @@ _GPT2 = {"n_embd": 32, "n_layer": 5, "n_head": 4, "n_positions": 512, "vocab_siz
 _ENDS = {"bos_token_id": 0, "eos_token_id": 1}
 _GPT2_ENDS = {**_GPT2, **_ENDS}
 _T5: dict[str, Any] = {
-    **{"d_model": 32, "d_kv": 8, "d_ff": 37, "num_layers": 5, "num_heads": 4, "vocab_size": SIZE},
+    **{"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 5, "num_heads": 4, "vocab_size": SIZE},
     **{"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1},
 }
 _BART: dict[str, Any] = {
@@ -134,7 +134,7 @@ MODELS: dict[str, Row] = {
     ),
     f"{_P}tiny-random-GPTJForCausalLM": (
         "GPTJForCausalLM",
-        {**_GPT2_ENDS, "rotary_dim": 4, "n_inner": 37},
+        {**_GPT2_ENDS, "rotary_dim": 4, "n_inner": 64},
         GPT_TOKENS,
     ),
     f"{_P}tiny-random-GPTNeoXForCausalLM": (
@@ -240,6 +240,11 @@ MODELS: dict[str, Row] = {
     "dslim/bert-base-NER": (
         "BertForTokenClassification",
         {**_WORDS, "id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))},
+        _word_tokenizer,
+    ),
+    "elastic/distilbert-base-cased-finetuned-conll03-english": (
+        "DistilBertForTokenClassification",
+        {**_DISTIL, "id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))},
         _word_tokenizer,
     ),
     "sshleifer/tiny-gpt2": ("GPT2LMHeadModel", _GPT2_ENDS, GPT_TOKENS),
@@ -353,6 +358,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _data_sets(folder: Path) -> None:
+    import numpy as np
     from sklearn.utils import Bunch
 
     rows = {
@@ -370,8 +376,8 @@ def _data_sets(folder: Path) -> None:
     }
     groups = {
         "data": TEXTS * 20,
-        "target": [i % 20 for i in range(len(TEXTS) * 20)],
-        "filenames": [str(i) for i in range(len(TEXTS) * 20)],
+        "target": np.arange(len(TEXTS) * 20) % 20,
+        "filenames": np.array([str(i) for i in range(len(TEXTS) * 20)]),
         "target_names": [f"group {i}" for i in range(20)],
         "DESCR": "",
     }

@@ -53,7 +53,7 @@ def apply_rotary_pos_emb_interleave(
         sin: likewise.
         unsqueeze_dim: where the axis of heads is.
     """
-    q, k = (one.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2) for one in (q, k))
+    q, k = (torch.cat((one[..., 0::2], one[..., 1::2]), -1) for one in (q, k))
     return apply_rotary_pos_emb(q, k, cos, sin, unsqueeze_dim)
 
 
