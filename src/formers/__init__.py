@@ -71,6 +71,17 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("AutoPeftModelForQuestionAnswering", "AutoPeftModelForSeq2SeqLM"),
         *("AutoPeftModelForSequenceClassification", "AutoPeftModelForTokenClassification"),
     ),
+    "formers.core.script_names": (
+        *("bytes_to_unicode", "check_torch_load_is_safe", "is_flash_attention_requested"),
+        *("layer_type_validation", "whitespace_tokenize", "working_or_temp_dir"),
+    ),
+    "formers.evaluation.spans": ("compute_exact", "compute_f1", "normalize_answer"),
+    "formers.core.tested": (
+        *("require_accelerate", "require_bitsandbytes", "require_optuna", "require_peft", "require_ray"),
+        *("require_safetensors", "require_sentencepiece", "require_tokenizers", "require_torch"),
+        *("require_torch_accelerator", "require_torch_gpu", "require_torch_multi_gpu", "require_vision"),
+        *("slow", "torch_device"),
+    ),
     "formers.core.outputs": (
         "BaseModelOutput",
         "BaseModelOutputWithPooling",
@@ -148,6 +159,12 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "rotate_half",
         "torch_float",
         "torch_int",
+    ),
+    "formers.nn.script_names": (
+        *("DUMMY_INPUTS", "DUMMY_MASK", "apply_rotary_pos_emb_interleave", "causal_conv1d_fn"),
+        *("causal_conv1d_update", "dropout_add", "get_parameter_dtype", "lazy_load_kernel"),
+        *("load_balancing_loss_func", "mamba_inner_fn", "selective_scan_fn", "selective_state_update"),
+        *("softmax_backward_data", "unwrap_model", "yarn_get_mscale"),
     ),
     "formers.tokenization": (
         "AddedToken",
@@ -265,7 +282,9 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.training.cards": ("extract_hyperparameters_from_trainer", "make_markdown_table"),
     "formers.training.data": ("has_length",),
     "formers.training.script_names": (
-        *("FSDP_MODEL_NAME", "OPTIMIZER_NAME", "OPTIMIZER_NAME_BIN"),
+        *("DEFAULT_CALLBACKS", "get_length_grouped_indices", "is_local_dist_rank_0"),
+        *("remove_dummy_checkpoint", "FSDP_MODEL_NAME", "OPTIMIZER_NAME"),
+        "OPTIMIZER_NAME_BIN",
         "PREFIX_CHECKPOINT_DIR",
         "ParallelMode",
         "SCALER_NAME",
@@ -285,6 +304,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "seed_worker",
         "speed_metrics",
     ),
+    "formers.training.trial_names": ("TrialShortNamer",),
     "formers.core.devices": ("infer_device",),
     "typing_extensions": ("Unpack",),
 }

@@ -43,7 +43,8 @@ _DOCSTRINGS = (
 )
 _GENERIC = (
     "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
-    "OutputRecorder can_return_tuple torch_float torch_int is_torch_fx_proxy"
+    "OutputRecorder can_return_tuple is_flash_attention_requested torch_float torch_int is_torch_fx_proxy "
+    "working_or_temp_dir"
 )
 _VERSIONS = "check_min_version require_version"
 _COLLATORS = (
@@ -99,7 +100,7 @@ PATHS: dict[str, str] = {
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
     "backbone_utils": "BackboneMixin",
     "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
-    "configuration_utils": "PretrainedConfig PreTrainedConfig CONFIG_NAME",
+    "configuration_utils": "layer_type_validation PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "conversion_mapping": (
         "USER_REGISTERED_MAPPINGS _MODEL_TO_CONVERSION_PATTERN extract_weight_conversions_for_model "
         "get_checkpoint_conversion_mapping get_model_conversion_mapping "
@@ -111,6 +112,10 @@ PATHS: dict[str, str] = {
     ),
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
+    "data.metrics": "",
+    "data.metrics.squad_metrics": "compute_exact compute_f1 normalize_answer",
+    "data.processors": "",
+    "data.processors.squad": "whitespace_tokenize",
     "deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
     "dynamic_module_utils": (
         "check_imports custom_object_save get_cached_module_file get_class_from_dynamic_module "
@@ -151,6 +156,7 @@ PATHS: dict[str, str] = {
     ),
     "integrations.deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
     "integrations.fsdp": "is_fsdp_enabled",
+    "integrations.hub_kernels": "lazy_load_kernel",
     "integrations.integration_utils": f"{_TRACKERS} default_logdir *is_",
     "integrations.peft": "PeftAdapterMixin",
     "integrations.sdpa_attention": "repeat_kv sdpa_attention_forward",
@@ -179,7 +185,7 @@ PATHS: dict[str, str] = {
     "modeling_rope_utils": "ROPE_INIT_FUNCTIONS dynamic_rope_update",
     "modeling_utils": (
         "ALL_ATTENTION_FUNCTIONS AttentionInterface Conv1D PreTrainedModel PretrainedConfig "
-        "apply_chunking_to_forward prune_linear_layer"
+        "apply_chunking_to_forward get_parameter_dtype is_local_dist_rank_0 prune_linear_layer unwrap_model"
     ),
     "optimization": (
         "Adafactor AdafactorSchedule AdamW GreedyLR get_adafactor_schedule get_constant_schedule "
@@ -207,7 +213,8 @@ PATHS: dict[str, str] = {
     "processing_utils": f"ProcessorMixin Unpack {' '.join(PROCESSING['keywords'])}",
     "pytorch_utils": (
         "ALL_LAYERNORM_LAYERS Conv1D apply_chunking_to_forward find_pruneable_heads_and_indices "
-        f"id_tensor_storage prune_conv1d_layer prune_linear_layer {_TORCHES}"
+        f"id_tensor_storage prune_conv1d_layer prune_linear_layer "
+        f"softmax_backward_data {_TORCHES}"
     ),
     "quantizers": (
         "AutoHfQuantizer AutoQuantizationConfig HfQuantizer get_module_from_name "
@@ -219,6 +226,11 @@ PATHS: dict[str, str] = {
     ),
     "quantizers.base": "HfQuantizer",
     "quantizers.quantizers_utils": "get_module_from_name should_convert_module",
+    "testing_utils": (
+        "require_accelerate require_bitsandbytes require_optuna require_peft require_ray require_safetensors "
+        "require_sentencepiece require_tokenizers require_torch require_torch_accelerator require_torch_gpu "
+        "require_torch_multi_gpu require_vision slow torch_device"
+    ),
     "tokenization_python": "PreTrainedTokenizer",
     "tokenization_utils": (
         "PreTrainedTokenizer AddedToken BatchEncoding EncodedInput PreTokenizedInput TextInput"
@@ -226,16 +238,16 @@ PATHS: dict[str, str] = {
     "tokenization_utils_base": _TOKENIZING,
     "tokenization_utils_fast": "PreTrainedTokenizerFast",
     "trainer": (
-        "Trainer FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME SCHEDULER_NAME "
-        "TRAINER_STATE_NAME TRAINING_ARGS_NAME get_parameter_names get_model_param_count"
+        "DEFAULT_CALLBACKS Trainer FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME "
+        "SCHEDULER_NAME TRAINER_STATE_NAME TRAINING_ARGS_NAME get_parameter_names get_model_param_count"
     ),
     "trainer_callback": (
         "CallbackHandler DefaultFlowCallback EarlyStoppingCallback ExportableState PrinterCallback "
         "ProgressCallback TrainerCallback TrainerControl TrainerState"
     ),
     "trainer_pt_utils": (
-        "LabelSmoother get_model_param_count get_parameter_names nested_concat nested_detach nested_gather "
-        "nested_numpify"
+        "LabelSmoother get_length_grouped_indices get_model_param_count get_parameter_names nested_concat "
+        "nested_detach nested_gather nested_numpify remove_dummy_checkpoint"
     ),
     "trainer_seq2seq": "Seq2SeqTrainer",
     "trainer_utils": (
@@ -249,14 +261,16 @@ PATHS: dict[str, str] = {
     "utils.backbone_utils": "BackboneMixin",
     "utils.constants": _COLOURS,
     "video_utils": "VideoInput",
-    "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} get_json_schema requires_backends "
+    "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} DUMMY_INPUTS DUMMY_MASK get_json_schema "
+    "requires_backends "
     "OptionalDependencyNotAvailable *is_",
     "utils.chat_template_utils": "get_json_schema",
     "utils.deprecation": "deprecate_kwarg",
     "utils.doc": _DOCSTRINGS,
     "utils.generic": _GENERIC,
     "utils.hub": _FILES,
-    "utils.import_utils": "OptionalDependencyNotAvailable requires_backends *is_",
+    "utils.hp_naming": "TrialShortNamer",
+    "utils.import_utils": "check_torch_load_is_safe OptionalDependencyNotAvailable requires_backends *is_",
     "utils.logging": "",
     "utils.output_capturing": "OutputRecorder capture_outputs",
     "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "

@@ -161,3 +161,24 @@ def test_a_process_that_has_ended_calls_the_model_until_others_have(monkeypatch,
     assert torch.equal(found, plain)
     assert len(calls) == 11
     assert told == [1] * NEW + [0] * 6
+
+
+# rows that a hook sees
+
+
+def test_a_hook_sees_a_row_for_every_beam_from_the_first_pass_on():
+    model, rows = model_of("llama"), []
+    leaf = model.model.layers[0].self_attn.q_proj
+    plain = model.generate(prompt(), num_beams=3, max_new_tokens=NEW)
+    handle = leaf.register_forward_pre_hook(lambda _, given: rows.append(given[0].shape[0]))
+    try:
+        hooked = model.generate(prompt(), num_beams=3, max_new_tokens=NEW)
+    finally:
+        handle.remove()
+    assert set(rows) == {3 * len(prompt())}
+    assert torch.equal(plain, hooked)
+
+
+def test_a_model_of_one_stack_is_its_own_encoder():
+    assert model_of("llama").get_encoder() is model_of("llama")
+    assert model_of("t5").get_encoder() is model_of("t5").encoder

@@ -357,9 +357,8 @@ class Assembled(PreTrainedModel):
         return self
 
     def get_encoder(self) -> nn.Module:
-        """The encoder, which is called as a model without a head; of a single stack, that model."""
-        owner = self._owner()
-        found: nn.Module = self._assembly.stacks(owner).get("encoder", owner)
+        """The encoder, which is called as a model without a head; this model where it is one stack."""
+        found: nn.Module = self._assembly.stacks(self._owner()).get("encoder", self)
         return found
 
     def freeze_encoder(self) -> None:

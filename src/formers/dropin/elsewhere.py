@@ -12,6 +12,7 @@ NAMES = {
     **dict.fromkeys(("BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss"), "torch.nn"),
     "are_progress_bars_disabled": "huggingface_hub.utils",
     "checkpoint": "torch.utils.checkpoint",
+    "create_block_mask": "torch.nn.attention.flex_attention",
     "nn": "torch",
     "safe_open": "safetensors",
     "tqdm": "tqdm.auto",

@@ -45,6 +45,21 @@ def squad(answers: Sequence[str], true: Sequence[Sequence[str]]) -> dict[str, fl
     }
 
 
+def normalize_answer(s: str) -> str:
+    """What of an answer is compared, as a text."""
+    return " ".join(words_of(s))
+
+
+def compute_exact(a_gold: str, a_pred: str) -> int:
+    """1 where two answers are compared as the same, else 0."""
+    return int(words_of(a_gold) == words_of(a_pred))
+
+
+def compute_f1(a_gold: str, a_pred: str) -> float:
+    """F1 of the words that two answers share."""
+    return _overlap(words_of(a_pred), words_of(a_gold))
+
+
 def _kept(true: Sequence[str]) -> list[list[str]]:
     return [words for words in map(words_of, true) if words] or [[]]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput
 from formers.generation.peers import Peers
 from formers.nn.cache import Cache
+from formers.nn.watch import watched
 
 # by column: one entry for every token that was read
 _COLUMNS = {
@@ -66,12 +67,15 @@ class Decoder:
         self.encoder_decoder = bool(getattr(model.config, "is_encoder_decoder", False))
         self.asks = {name: True for name, wanted in (asks or {}).items() if wanted}
         self.cache_name = cache_name(model)
+        assembly = getattr(model, "_assembly", None)
+        # who looks at the layers is shown a row for each copy, as the scripts' hooks expect
+        early = early or (copies > 1 and assembly is not None and watched(model))
         self.copies, self.folds = copies, folds and self.encoder_decoder and not early
         self._hints = _named(
             model.prepare_inputs_for_generation,
             ("next_sequence_length", "is_first_iteration", "cache_position"),
         )
-        assembly = None if self.encoder_decoder else getattr(model, "_assembly", None)
+        assembly = None if self.encoder_decoder else assembly
         self._once: tuple[str, ...] = () if assembly is None else assembly.once
         self._in_place: Any = assembly if getattr(assembly, "in_place", False) else None
         self._first, self._spread = True, copies == 1

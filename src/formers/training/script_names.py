@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 from formers.core.fields import Choice
 from formers.core.nested import mapped, padded_cat
 from formers.training import files, state
+from formers.training.callbacks import DefaultFlowCallback
+from formers.training.data.samplers import grouped_by_length
 from formers.training.evaluator import speed
 from formers.training.results import to_numpy
 from formers.training.search import default_objective, default_space
@@ -24,6 +28,9 @@ TRAINING_ARGS_NAME = files.ARGUMENTS
 OPTIMIZER_NAME, SCHEDULER_NAME, SCALER_NAME = files.OPTIMIZER, files.SCHEDULER, files.SCALER
 # what accelerate writes for FSDP and DeepSpeed beside them
 OPTIMIZER_NAME_BIN, FSDP_MODEL_NAME = "optimizer.bin", "pytorch_model_fsdp"
+
+# what a Trainer without callbacks of one's own calls
+DEFAULT_CALLBACKS = [DefaultFlowCallback]
 
 default_compute_objective = default_objective
 default_hp_space_optuna = default_space
@@ -40,6 +47,38 @@ class ParallelMode(Choice):
 def is_main_process(local_rank: int) -> bool:
     """Whether a process is the first on its machine, or the only one (-1)."""
     return local_rank in (-1, 0)
+
+
+def is_local_dist_rank_0() -> bool:
+    """Whether this is the first process on its machine, of a run of several that has begun."""
+    distributed = torch.distributed
+    begun = distributed.is_available() and distributed.is_initialized()
+    return begun and int(os.environ.get("LOCAL_RANK", "-1")) == 0
+
+
+def remove_dummy_checkpoint(is_main_process: bool, output_dir: str | Path, filenames: Iterable[str]) -> None:
+    """Remove files of a folder that are there, in the main process alone."""
+    if is_main_process:
+        for name in filenames:
+            (Path(output_dir) / name).unlink(missing_ok=True)
+
+
+def get_length_grouped_indices(
+    lengths: Sequence[int],
+    batch_size: int,
+    mega_batch_mult: int | None = None,
+    generator: torch.Generator | None = None,
+) -> list[int]:
+    """A random order in which neighbours are of like length; the longest example comes first.
+
+    Args:
+        lengths: length of each example.
+        batch_size: examples per step.
+        mega_batch_mult: batches per chunk that is sorted; None: at most 50, fewer for a small set.
+        generator: of the shuffle; None for torch's own.
+    """
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    return grouped_by_length(lengths, batch_size, seed, mega_batch_mult)
 
 
 def speed_metrics(
