@@ -470,7 +470,7 @@ def test_there_are_34_tasks_and_all_that_tutorials_name_are_among_them():
 
 ABSENT = {
     "text generation is": "BeamSearchScorer ContinuousBatchingManager",
-    "this processor of images or audio is": "BridgeTowerImageProcessor PeAudioProcessor PilBackend id_to_rgb",
+    "this processor of images or audio is": "EomtImageProcessor PeAudioProcessor PilBackend id_to_rgb",
     "quantized loading is": "AqlmConfig EetqConfig VptqConfig",
     "this pipeline is": "DecisionPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
