@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "examples/README.md", "CONTRIBUTING.md"]
+PAGES = ["README.md", "examples/README.md", "CONTRIBUTING.md", "docs/rollout.md"]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_commands_that_are_named_exist(page, capsys):
     assert lines or page == "CONTRIBUTING.md"
     for line in lines:
         words = shlex.split(line.split(" #")[0])
-        command = words[1:3] if words[1] in ("golden", "drift") else words[1:2]
+        command = words[1:3] if words[1] in ("golden", "drift", "registry") else words[1:2]
         with pytest.raises(SystemExit) as stop:
             main([*command, "--help"])
         assert not stop.value.code, line
