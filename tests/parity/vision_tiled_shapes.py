@@ -62,6 +62,11 @@ _ASKED: dict[str, Any] = {
     },
     "image_token_id": VOCABULARY + 1,
 }
+_COMMAND: dict[str, Any] = {
+    "text_config": {**_TEXT, "model_type": "cohere2"},
+    "vision_config": {**_SIGLIP, "image_size": 8, "num_hidden_layers": 3},
+    **{"image_token_id": VOCABULARY + 1, "downsample_factor": 2, "alignment_intermediate_size": 20},
+}
 _WINDOWS: dict[str, Any] = {
     **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 20},
     **{"image_size": 16, "patch_size": 2, "num_channels": 2, "output_channels": 6, "window_size": 3},
@@ -75,6 +80,7 @@ _FILMED = {**_LLAVA, "video_token_index": VOCABULARY}
 # model_type -> shapes, see `shapes.py`; MORE are those of the whole grid alone
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "aya_vision": {"halves weigh each other": _AYA},
+    "cohere2_vision": {"halves weigh each other": _COMMAND},
     "got_ocr2": {"windows of three": _READ_OUT},
     "got_ocr2_vision": {"windows of three": _WINDOWS},
     "idefics2": {"five vectors ask": _ASKED},
@@ -190,6 +196,7 @@ def shown(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
     """Pictures in each row of a batch, and films in two, whose tokens are written into it."""
     squares = {
         "aya_vision": getattr(config, "downsample_factor", 1),
+        "cohere2_vision": getattr(config, "downsample_factor", 1),
         "internvl": round(1 / getattr(config, "downsample_ratio", 1)),
     }
     if config.model_type in squares:  # pictures of one size

@@ -353,6 +353,7 @@ _OTHERS["mistral3"] = {"text_config": _GROUPED, "vision_config": _OTHERS["pixtra
 _OTHERS["internvl_vision"] = {**_IMAGE, "image_size": [16, 16], "patch_size": [4, 4]}
 _OTHERS["internvl"] = {"text_config": _GROUPED, "vision_config": _OTHERS["internvl_vision"]}
 _OTHERS["aya_vision"] = {"text_config": _GROUPED, "vision_config": {**_IMAGE, "image_size": 16}}
+_OTHERS["cohere2_vision"] = {**_OTHERS["aya_vision"], "alignment_intermediate_size": 32}
 _OTHERS["idefics3_vision"] = _OTHERS["smolvlm_vision"] = _IMAGE
 _OTHERS["paligemma"] = {
     "text_config": {**_OTHERS["gemma"], "model_type": "gemma"},

@@ -57,6 +57,17 @@ def canvas(picture: Size, tile: Size, least: int, most: int) -> Size:
     return found
 
 
+def covering(picture: Size, tile: Size, most: int) -> Size:
+    """How many tiles down and across a picture lies within, grown the least; else made small the least."""
+    edges = range(1, most + 1)
+    sizes = [(across, down) for across in edges for down in edges if across * down <= most]
+    sizes.sort(key=math.prod)
+    grows = [min(across * tile[0] / picture[1], down * tile[0] / picture[0]) for across, down in sizes]
+    best = min((one for one in grows if one >= 1), default=max(grows))
+    across, down = sizes[grows.index(best)]
+    return down, across
+
+
 def within(height: int, width: int, size: Size) -> Size:
     """The largest height and width of a picture's form that lie within a size, rounded up."""
     down, across = size

@@ -54,6 +54,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "cohere": ("cohere", "Cohere"),
     "cohere2": ("cohere", "Cohere2"),
     "conditional_detr": ("conditional_detr", "ConditionalDetr"),
+    "cohere2_vision": ("cohere2_vision", "Cohere2Vision"),
     "colpali": ("colpali", "ColPali"),
     "colqwen2": ("colpali", "ColQwen2"),
     "convbert": ("convbert", "ConvBert"),

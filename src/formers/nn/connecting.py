@@ -233,12 +233,12 @@ def merged(square: int, norm: spec.Norm, act: str, bias: bool) -> Between:
     return steps
 
 
-def shuffled_gated(square: int, norm: spec.Norm, inner: int, act: str) -> Between:
+def shuffled_gated(square: int, norm: spec.Norm | None, inner: int, act: str) -> Between:
     """Likewise with the first layer's halves weighing each other; role `connect_whole` too. Grids stay grids.
 
     Args:
         square: how many patches down and across are one.
-        norm: of those.
+        norm: of those; None for none.
         inner: width of what the first layer makes.
         act: of the half that weighs.
     """
@@ -247,7 +247,7 @@ def shuffled_gated(square: int, norm: spec.Norm, inner: int, act: str) -> Betwee
         wide = width_in * square**2
         return [
             ShuffleGrid(square, grid=True),
-            Normalise("connect_norm", norm, wide),
+            *([] if norm is None else [Normalise("connect_norm", norm, wide)]),
             dense("connect", wide, inner),
             Halved("connect_act", act),
             dense("connect_out", inner // 2, width_out),

@@ -146,6 +146,7 @@ TASKS = (
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration"),
             *("VipLlavaForConditionalGeneration", "Idefics2ForConditionalGeneration"),
+            "Cohere2VisionForConditionalGeneration",
             *("GotOcr2ForConditionalGeneration", "LlavaNextVideoForConditionalGeneration"),
         ),
         kind="multimodal",

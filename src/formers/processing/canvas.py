@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from formers.core.tiles import Size, canvas
+from formers.core.tiles import Size, canvas, covering
 from formers.processing import steps
 from formers.processing.image import BaseImageProcessor, Sizes
 from formers.processing.reading import as_pillow_or_array, channels_last, listed
@@ -37,7 +37,7 @@ class CanvasImageProcessor(BaseImageProcessor):
             if isinstance(image, np.ndarray):
                 image = channels_last(image, call["input_data_format"])
             image = steps.to_rgb(image) if now["do_convert_rgb"] else image
-            parts = _tiles(image, now, (size["height"], size["width"]))
+            parts = _tiles(image, now, (size["height"], size["width"]), self.recipe.covering)
             tiles += parts
             counts.append(len(parts))
         plain = {**call, "input_data_format": "channels_last"}
@@ -45,11 +45,12 @@ class CanvasImageProcessor(BaseImageProcessor):
         return {**found, "num_patches": counts}, sizes
 
 
-def _tiles(image: Any, now: dict[str, Any], tile: Size) -> list[Any]:
+def _tiles(image: Any, now: dict[str, Any], tile: Size, covers: bool) -> list[Any]:
     """The tiles of a picture, and all of it as one where there are several: [H, W, C] each."""
     resample = BICUBIC if now["resample"] is None else int(now["resample"])
     edges = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-    down, across = canvas(edges, tile, now["min_patches"], now["max_patches"])
+    least, most = now["min_patches"], now["max_patches"]
+    down, across = covering(edges, tile, most) if covers else canvas(edges, tile, least, most)
     high, wide = tile
     whole = steps.resized(image, down * high, across * wide, resample)
     parts = [

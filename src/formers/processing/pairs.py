@@ -293,6 +293,22 @@ PAIRS: dict[str, Pair] = {
             },
         ),
     ),
+    "Cohere2Vision": Pair(
+        "Cohere2Vision",
+        ("cohere2_vision",),
+        {"padding_side": "left", "padding": True},
+        unread=_TYPES,
+        shows=Shows(
+            "ended_tiles",
+            "<|IMG_PATCH|>",
+            marks={
+                "boi_token": "<|START_OF_IMG|>",
+                "eoi_token": "<|END_OF_IMG|>",
+                "img_line_break_token": "<|IMG_LINE_BREAK|>",
+            },
+            untold=("num_patches",),
+        ),
+    ),
     "Donut": Pair(
         "Donut",
         ("donut-swin",),

@@ -158,6 +158,13 @@ def lines_of_patches(processor: Any, made: Mapping[str, Any], index: int) -> str
     return str(processor.image_break_token).join([line] * down) + str(processor.image_end_token)
 
 
+def ended_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """A number of tokens for each tile of a picture and what ends it, between marks of all."""
+    tokens = str(processor.image_token) * int(processor.image_processor.patch_size) ** 2
+    tiles = f"{tokens}{processor.img_line_break_token}" * int(made["num_patches"][index])
+    return f"{processor.boi_token}{tiles}{processor.eoi_token}"
+
+
 def marked_tiles(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens for each tile of a picture, between marks of all."""
     count = int(processor.image_seq_length) * int(made["num_patches"][index])
@@ -225,6 +232,7 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "between_marks": between_marks,
     "blocks": blocks,
     "counted": counted,
+    "ended_tiles": ended_tiles,
     "few_lines": few_lines,
     "framed": framed,
     "lines": lines,

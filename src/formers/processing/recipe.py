@@ -79,6 +79,7 @@ class Recipe:
         squares: they come text by text, and are read in squares and whole.
         sized: their sizes come along.
         quarters: likewise in four parts of any size.
+        covering: likewise of a canvas in which it lies with the least growth.
         canvas: they are read in tiles of a canvas of their form, and whole.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
@@ -105,6 +106,7 @@ class Recipe:
     pinned: Literal["", "always", "alone"] = ""
     squares: bool = False
     quarters: bool = False
+    covering: bool = False
     canvas: bool = False
     sized: bool = False
     model_types: tuple[str, ...] = ()

@@ -249,6 +249,15 @@ RECIPES: dict[str, Recipe] = {
             "panoptic_segmentation": "panoptic_in_squares",
         },
     ),
+    "Cohere2Vision": Recipe(
+        {
+            **{**_OPENAI, "resample": BICUBIC, "size": _sides(512), "patch_size": 16},
+            **{"crop_to_patches": True, "min_patches": 1, "max_patches": 12},
+        },
+        canvas=True,
+        covering=True,
+        model_types=("cohere2_vision",),
+    ),
     "GotOcr2": Recipe(
         {
             **{**_OPENAI, "resample": BICUBIC, "size": _sides(384)},
