@@ -1111,6 +1111,23 @@ def test_hidden_states_lie_in_the_graph(kind: str, ending: str, padded: bool) ->
         torch.testing.assert_close(kept.grad, gradient, rtol=1e-4, atol=1e-4)
 
 
+# stacks that callers see otherwise than layers do: turned, in two streams, as maps, over fewer places
+@pytest.mark.parametrize(
+    "kind", ["canine", "fsmt", "funnel", "glpn", "grounding-dino", "luke", "pegasus_x", "segformer"]
+)
+def test_states_that_callers_see_otherwise_than_layers_lie_in_the_graph(kind: str) -> None:
+    made = model("Model", kind)
+    found = made(**_given(made), output_hidden_states=True)
+    states = [
+        x for name, held in found.items() if "hidden_states" in name for x in held if held.__class__ is tuple
+    ]
+    states = states[2:] if kind == "grounding-dino" else states  # the decoder's are normed for callers alone
+    assert states
+    learned = [x for x in found.values() if isinstance(x, Tensor) and x.requires_grad]
+    target = sum(x.nan_to_num(0, 0, 0).square().sum() for x in learned)
+    assert all(g is not None for g in torch.autograd.grad(target, states, allow_unused=True))
+
+
 def test_what_is_pooled_follows_from_the_last_states() -> None:
     found = model("Model")(IDS, MASK)
     (gradient,) = torch.autograd.grad(found.pooler_output.sum(), found.last_hidden_state)

@@ -24,7 +24,7 @@ from formers.nn.masks import without_blocks
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.prompts import ROLES
 from formers.nn.stems import STEMS
-from formers.nn.tree import add_aliases, has, leaf, wiring
+from formers.nn.tree import add_aliases, has, leaf, place, wiring
 from formers.nn.watch import watched
 from formers.stacks.layer import layer_class
 from formers.stacks.stack import Ask, States
@@ -517,6 +517,29 @@ def states_in(out: Any, mask: Tensor | None = None) -> States:
         if getattr(out, name, None) is not None:
             states.extras[name] = getattr(out, name)
     return states
+
+
+def place_parts(
+    model: PreTrainedModel,
+    config: Any,
+    parts: Mapping[str, tuple[str, Callable[[Any], type[PreTrainedModel]]]],
+    given: Mapping[str, Any] | None,
+) -> None:
+    """Register models within a model, those that are given as they are, and others made of their configs.
+
+    Args:
+        model: holds them.
+        config: its own.
+        parts: path -> the field of the config that describes the part, and config -> its class.
+        given: path -> a part that is there already.
+    """
+    for path, (field, kind_of) in parts.items():
+        part = (given or {}).get(path)
+        if part is None:
+            own = getattr(config, field)
+            part = kind_of(own)(own)
+        setattr(config, field, part.config)  # which is one object with the part's
+        place(model, path, path, part)
 
 
 def ties_within(parts: Mapping[str, Any]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from formers.nn.passing import Pass, plain_pass
 from formers.nn.places import box_waves
 from formers.nn.stems.on_maps import middles
 from formers.nn.tree import Group, leaf, place
-from formers.nn.watch import watched
+from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, make_layers
 from formers.stacks.stack import Ask
 
@@ -122,7 +122,7 @@ class Enhancer(Group):
             ask: what is wanted beside the last states.
         """
         ask = ask or Ask()
-        seen = watched(self) if ask.padded is None else ask.padded
+        seen = (watched(self) if ask.padded is None else ask.padded) or looks_back(ask.hidden)
         trace = {"hidden_states": ask.hidden, "attentions": ask.attentions}
         each = []
         for x in (vision_features, text_features):

@@ -98,7 +98,7 @@ class GroundedHalf(LookingHalf):
         states = super()._compute(model, inputs, ask)
         trace, closes = states.pass_.trace, leaf(model, "final_norm")
         if "hidden_states" in trace:
-            trace["hidden_states"] = [closes(one) for one in trace["hidden_states"]]
+            trace["hidden_states"] = [*map(closes, trace["hidden_states"][:-1]), states.last]
         if "attentions" in trace:
             kinds = ("attentions", "text_attentions", "cross_attentions")
             trace["attentions"] = [tuple(trace.pop(kind)) for kind in kinds]

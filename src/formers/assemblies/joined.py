@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import ties_within
+from formers.assemblies.base import place_parts, ties_within
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.configs import PretrainedConfig
 from formers.model.base import PreTrainedModel
@@ -81,13 +81,8 @@ class Joined(EncoderDecoder):
             ValueError: for parts that cannot be joined.
         """
         self._check(config)
-        for name, model_of in self.model_of.items():
-            part = (parts or {}).get(name)
-            if part is None:
-                own = self._own(config, name)
-                part = model_of(own)(own)
-            setattr(config, self._fields[name], part.config)  # which is one object with the part's
-            place(model, name, name, part)
+        held = {name: (self._fields[name], model_of) for name, model_of in self.model_of.items()}
+        place_parts(model, config, held, parts)
         wiring(model).roles["token"] = (self._words, *self._table(model))
         given, read = (self._own(config, name).hidden_size for name in self.model_of)
         if given != read and self._read(config) is None:

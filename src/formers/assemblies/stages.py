@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from formers.assemblies.base import Assembly, ties_within
+from formers.assemblies.base import Assembly, place_parts, ties_within
 from formers.model.base import PreTrainedModel
-from formers.nn.tree import leaf, place
+from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 
 
@@ -46,13 +46,7 @@ class Stages(Assembly):
         parts: Mapping[str, Any] | None = None,
     ) -> None:
         """Register the parts, those in `parts` as they are."""
-        for path, (field, kind_of) in self.parts.items():
-            part = (parts or {}).get(path)
-            if part is None:
-                own = getattr(config, field)
-                part = kind_of(own)(own)
-            setattr(config, field, part.config)  # which is one object with the part's
-            place(model, path, path, part)
+        place_parts(model, config, self.parts, parts)
 
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """The parts."""

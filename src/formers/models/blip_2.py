@@ -34,23 +34,19 @@ class Blip2VisionConfig(PretrainedConfig):
     qkv_bias: bool = True
 
 
-class Blip2Config(PretrainedConfig):
-    """Configuration of BLIP-2; its querying transformer asks states as wide as its image model's."""
+class AskingConfig(PretrainedConfig):
+    """What the configurations of BLIP-2 and its kin have in common.
 
-    model_type = "blip-2"
+    Their querying transformer asks states as wide as their image model's.
+    """
+
     attribute_map: ClassVar[dict[str, str]] = {"image_token_id": "image_token_index"}
-    sub_configs: ClassVar[dict[str, Any]] = {
-        "text_config": config_class,
-        "vision_config": Blip2VisionConfig,
-        "qformer_config": Blip2QFormerConfig,
-    }
     sub_defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "text_config": {"model_type": "opt"},
         "vision_config": {},
         "qformer_config": {},
     }
     num_query_tokens: int = 32
-    image_text_hidden_size: int = 256
     image_token_index: int | None = None
     initializer_factor: float = 1.0
     initializer_range: float = 0.02
@@ -60,6 +56,18 @@ class Blip2Config(PretrainedConfig):
         self.is_encoder_decoder = self.text_config.is_encoder_decoder
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
         self.use_decoder_only_language_model = writes_alone(self.text_config)
+
+
+class Blip2Config(AskingConfig):
+    """Configuration of BLIP-2."""
+
+    model_type = "blip-2"
+    sub_configs: ClassVar[dict[str, Any]] = {
+        "text_config": config_class,
+        "vision_config": Blip2VisionConfig,
+        "qformer_config": Blip2QFormerConfig,
+    }
+    image_text_hidden_size: int = 256
 
 
 PIXELS = ("pixel_values", "interpolate_pos_encoding")

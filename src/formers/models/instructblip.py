@@ -10,8 +10,8 @@ from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import blip, blip_2_qformer, clip_towers
-from formers.models.blip_2 import BRIDGE, IMAGE, PIXELS, Blip2VisionConfig
-from formers.models.classes import base_class, writer_class, writes_alone
+from formers.models.blip_2 import BRIDGE, IMAGE, PIXELS, AskingConfig, Blip2VisionConfig
+from formers.models.classes import base_class, writer_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
 
@@ -43,31 +43,15 @@ class InstructBlipQFormerConfig(PretrainedConfig):
     encoder_hidden_size: int = 1408
 
 
-class InstructBlipConfig(PretrainedConfig):
-    """Configuration of InstructBLIP; its querying transformer asks states as wide as its image model's."""
+class InstructBlipConfig(AskingConfig):
+    """Configuration of InstructBLIP."""
 
     model_type = "instructblip"
-    attribute_map: ClassVar[dict[str, str]] = {"image_token_id": "image_token_index"}
     sub_configs: ClassVar[dict[str, Any]] = {
         "text_config": config_class,
         "vision_config": InstructBlipVisionConfig,
         "qformer_config": InstructBlipQFormerConfig,
     }
-    sub_defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "text_config": {"model_type": "opt"},
-        "vision_config": {},
-        "qformer_config": {},
-    }
-    num_query_tokens: int = 32
-    image_token_index: int | None = None
-    initializer_factor: float = 1.0
-    initializer_range: float = 0.02
-
-    def __init__(self, **values: Any) -> None:
-        super().__init__(**values)
-        self.is_encoder_decoder = self.text_config.is_encoder_decoder
-        self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
-        self.use_decoder_only_language_model = writes_alone(self.text_config)
 
 
 def image(c: InstructBlipVisionConfig) -> spec.Stack:

@@ -141,3 +141,11 @@ def _runs(lengths: list[int]) -> tuple[Span, ...]:
         spans.append(Span(start, end - at, lengths[at]))
         start, at = spans[-1].stop, end
     return tuple(spans)
+
+
+def whole(x: Tensor, batch: int) -> Tensor:
+    """[B * T, E] or [B, T, E] -> [B, T, E].
+
+    What has that form stays itself: hidden states that callers see lie in the graph.
+    """
+    return x if x.dim() == 3 else x.view(batch, -1, x.shape[-1])

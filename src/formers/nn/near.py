@@ -41,6 +41,11 @@ class NormedKernel(nn.Module):
         return found
 
 
+def _deviation(kernel: int, width: int) -> float:
+    """That of a kernel's first values."""
+    return 2 * math.sqrt(1 / (kernel * width))
+
+
 class NormedConv(nn.Module):
     """A convolution along time with such a kernel, padded by half of it on both sides."""
 
@@ -50,8 +55,8 @@ class NormedConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(width))
         begins(self, bias=Constant(0.0))
         self.parametrizations = nn.ModuleDict()  # as files have it
-        deviation = 2 * math.sqrt(1 / (kernel * width))
-        self.parametrizations["weight"] = NormedKernel(width, width // groups, kernel, deviation)
+        kernels = NormedKernel(width, width // groups, kernel, _deviation(kernel, width))
+        self.parametrizations["weight"] = kernels
 
     @property
     def weight(self) -> Tensor:
@@ -82,8 +87,7 @@ class NearStep(nn.Module):
     def __init__(self, s: spec.NearPositions, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(width, width, s.kernel, padding=s.kernel // 2, groups=s.groups)
-        deviation = 2 * math.sqrt(1 / (s.kernel * width))
-        begins(self.conv, weight=Normal(deviation), bias=Constant(0.0))
+        begins(self.conv, weight=Normal(_deviation(s.kernel, width)), bias=Constant(0.0))
         self.padding = Shortened(s.kernel)
         self.activation = Activation(s.activation)
         self.layer_norm = nn.LayerNorm(width, elementwise_affine=False)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
+from formers.nn.layout import whole
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, Inner, Step, place_inner, run_inner
 from formers.nn.steps import Activate, Column, Drop, Normalise, dense
@@ -93,23 +94,24 @@ def run_downsampled(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool 
             f"the texts have {length} characters, but {d.rate} make the first place (downsampling_rate): pad "
             f"them, as pad_to_multiple_of={d.rate} of a tokenizer does"
         )
-    x = found.rows.view(batch, length, -1)
+    x = whole(found.rows, batch)
     places = run_inner(block, "down_", x, Flow(x, chars))  # [B, M, E]
     deep = _over_places(chars, d.rate, places)
     first = ask.first_only and not (watched or chars.trace) and has(block, "pooler_")
     alone = first and bool(d.layers) and all(part.mixer.first_alone for part in d.layers[-1].parts)
     how = LayerRun(checkpointing, kept=deep.layout.starts(x.device) if alone else None)
-    places = run_layers(block, "deep", _rows(places, watched), deep, how).view(batch, -1, x.shape[-1])
+    places = whole(run_layers(block, "deep", _rows(places, watched), deep, how), batch)
     pooled = run_inner(block, "pooler_", places, Flow(places, deep)) if has(block, "pooler_") else None
     if first:  # no character is looked at again
         return States(places[:, 0], deep, pooled=pooled, first_only=True)
     at = (chars.range(0, length) // d.rate + 1).clamp(max=places.shape[1] - 1)
     both = torch.cat((x, places.index_select(1, at)), dim=-1)  # [B, T, 2 E]
     x = run_inner(block, "up_", both, Flow(both, chars))
-    x = run_layers(block, "last", _rows(x, watched), chars, LayerRun(checkpointing)).view(x.shape)
+    x = run_layers(block, "last", _rows(x, watched), chars, LayerRun(checkpointing))
+    x = whole(x, batch)
     held = chars.trace.get("hidden_states")
     if held is not None:
-        held[:] = [rows.view(batch, -1, rows.shape[-1]) for rows in held]
+        held[:] = [whole(rows, batch) for rows in held]
     return States(x, chars, pooled=pooled, spread_out=not watched)
 
 

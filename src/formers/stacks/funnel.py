@@ -13,6 +13,7 @@ from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import sinusoids
+from formers.nn.layout import whole
 from formers.nn.mixers.pooled import Places, Reach, distances
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, alone
@@ -52,10 +53,10 @@ def run_funnel(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = Fal
     f: spec.Funnel = wiring(block).facts["funnel"]
     found = run(block, inputs, replace(ask, first_only=False, keep_padding=True))
     pass_, watched = found.pass_, found.watched
-    batch, length, width = pass_.layout.batch, pass_.layout.length, f.first.width
+    batch, length = pass_.layout.batch, pass_.layout.length
     types = inputs.given.get("token_type_ids")
     pass_.memo.put("types", None if types is None else types.expand(batch, length))
-    x = found.rows.view(batch, length, width)
+    x = whole(found.rows, batch)
     blocks: Any = leaf(block, "blocks")
     if watched:
         out = blocks(x, pass_=pass_, checkpointing=checkpointing)
@@ -75,7 +76,7 @@ def run_funnel(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = Fal
         pass_ = pass_.over(x.shape[1], None)
     held = pass_.trace.get("hidden_states")
     if held is not None:
-        held[:] = [rows.view(batch, -1, width) for rows in held]
+        held[:] = [whole(rows, batch) for rows in held]
     return States(x, pass_, spread_out=not watched)
 
 
@@ -171,7 +172,7 @@ def _own(shared: Pass, reach: Reach, x: Tensor) -> Pass:
 
 def _run(layer: nn.Module, x: Tensor, pass_: Pass, checkpointing: bool) -> Tensor:
     """[B, T, E] -> [B, T, E]."""
-    return LayerRun(checkpointing, goes_on=True)((layer,), _rows(x, pass_), pass_).view(x.shape)
+    return whole(LayerRun(checkpointing, goes_on=True)((layer,), _rows(x, pass_), pass_), x.shape[0])
 
 
 def _rows(x: Tensor, pass_: Pass) -> Tensor:

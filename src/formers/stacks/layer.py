@@ -45,6 +45,7 @@ from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block as Holder
 from formers.nn.tree import Group, Row, has, leaf, place, twin, wiring
+from formers.nn.watch import looks_back
 from formers.stacks.deep import at_depth
 from formers.stacks.parts import name_parts
 
@@ -315,7 +316,7 @@ class LayerRun:
     def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
         if not self.goes_on:
-            pass_.keep("hidden_states", x)
+            x = _noted(x, pass_)
         steps = layers if self.order is None else [layers[group] for group in self.order]
         turned = self.by_time and pass_.watched
         x = x.transpose(0, 1) if turned else x
@@ -335,7 +336,7 @@ class LayerRun:
                 flow = Flow(entered, pass_, entered=x)
                 compute(self.beside, flow)
                 x = flow.x
-            pass_.keep("hidden_states", x.transpose(0, 1) if turned else x)
+            x = _noted(x, pass_, turned)
             x = at_depth(x, i, pass_) if deep else x
             if self.between is not None:
                 x = self.between(x)
@@ -345,6 +346,32 @@ class LayerRun:
             if places is not None and i < last:
                 x = add_between(x, places[i], pass_)
         return x.transpose(0, 1) if turned else x
+
+
+def _noted(x: Tensor, pass_: Pass, turned: bool = False) -> Tensor:
+    """Note what callers see of states, and return what goes on.
+
+    In a pass with gradients that follows from what is seen, so that the states lie in the graph.
+    """
+    if "hidden_states" not in pass_.trace:
+        return x
+    seen = x.transpose(0, 1) if turned else x
+    if not (pass_.watched and looks_back(True)):
+        pass_.keep("hidden_states", seen)
+        return x
+    first = pass_.memo.get("beside")
+    if pass_.geometry.second is not None:
+        parts = pass_.apart(x)
+        x = pass_.joined(parts)[0]
+        pass_.trace["hidden_states"].append(parts)
+        return x
+    if first is not None:
+        seen, rest = x[..., :first, :], x[..., first:, :]
+        x = torch.cat((seen, rest), -2)
+    elif turned:
+        x = seen.transpose(0, 1)
+    pass_.keep("hidden_states", seen)
+    return x
 
 
 def _run_layer(layer: nn.Module | Row, x: Tensor, pass_: Pass, index: int, kept: Tensor | None) -> Tensor:

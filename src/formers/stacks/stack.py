@@ -359,7 +359,9 @@ def _text_alone(x: Tensor, pass_: Pass, second: int) -> tuple[Tensor, Pass, dict
     whole, seen, held = pass_.layout, pass_.visibility, pass_.trace.get("hidden_states")
     text, real = whole.columns(second), seen.real
 
-    def both(rows: Tensor) -> tuple[Tensor, ...]:
+    def both(rows: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if isinstance(rows, tuple):  # they were taken apart where they were noted
+            return rows
         if pass_.watched:
             return pass_.apart(rows)
         unpacked = whole.unpack(rows)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
+from formers.nn.layout import whole
 from formers.nn.leaves import norm
 from formers.nn.passing import Pass, plain_pass
 from formers.nn.stems.overlapping import OverlappingStem
 from formers.nn.tree import Block, Group, descend, leaf, place, wiring
-from formers.nn.watch import watched
+from formers.nn.watch import looks_back, watched
 from formers.stacks.layer import LayerRun, make_layers
 from formers.stacks.stack import Ask, States
 
@@ -97,10 +98,13 @@ def run_stages(node: Any, maps: Tensor, ask: Ask, checkpointing: bool = False) -
         down, across = pass_.memo.get("map")
         maps = x.reshape(-1, down, across, x.shape[-1]).permute(0, 3, 1, 2).contiguous()
         kept.append(maps)
+    x = whole(x, maps.shape[0])
     if s.rows:
-        kept[-1] = x.view(maps.shape[0], -1, x.shape[-1])
+        kept[-1] = x
+    elif looks_back(ask.hidden):
+        x = maps.flatten(2).transpose(1, 2)  # what follows from the map that callers see
     pass_ = replace(pass_, trace={**weights, **({"hidden_states": kept} if ask.hidden else {})})
-    return States(x.view(maps.shape[0], -1, x.shape[-1]), pass_, spread_out=True)
+    return States(x, pass_, spread_out=True)
 
 
 def shown(node: Any, states: States) -> Tensor:
@@ -110,4 +114,4 @@ def shown(node: Any, states: States) -> Tensor:
     if s.rows:
         return last
     down, across = states.pass_.memo.get("map")
-    return last.view(last.shape[0], down, across, -1).permute(0, 3, 1, 2).contiguous()
+    return last.reshape(last.shape[0], down, across, -1).permute(0, 3, 1, 2).contiguous()

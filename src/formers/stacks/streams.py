@@ -56,6 +56,7 @@ def put_beside(block: Block, pass_: Pass, x: Tensor) -> Tensor:
     found = table(ids).to(x.dtype)  # [B, G, E]
     found = found if pass_.watched else found.flatten(0, 1)
     pass_.memo.put("first stream", (x.shape[-2], x.dim() - 2))
+    pass_.memo.put("beside", x.shape[-2])
     return torch.cat((x, found), -2)
 
 
@@ -63,5 +64,5 @@ def leave_beside(pass_: Pass, x: Tensor) -> Tensor:
     """The rows alone, of `x` and of all states that are kept."""
     first = pass_.memo.get("first stream")[0]
     held: list[Any] = pass_.trace.get("hidden_states", [])
-    held[:] = [both[..., :first, :] for both in held]
+    held[:] = [both if both.shape[-2] == first else both[..., :first, :] for both in held]
     return x[..., :first, :]
