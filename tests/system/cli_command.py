@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -29,6 +31,24 @@ def in_this_process(capsys, monkeypatch):
         return stop.value.code or 0, shown.out, shown.err
 
     return run
+
+
+def check_commands(text, capsys):
+    """Commands that a page names at the beginning of lines exist, with their options; gives the lines."""
+    lines = re.findall(r"^(?:    )?(formers .*)$", text, re.MULTILINE)
+    shown = {}
+    for line in lines:
+        words = shlex.split(line.split(" #")[0])
+        command = tuple(words[1:3] if words[1] in ("golden", "drift", "registry") else words[1:2])
+        if command not in shown:
+            with pytest.raises(SystemExit) as stop:
+                main([*command, "--help"])
+            assert not stop.value.code, line
+            shown[command] = capsys.readouterr().out
+        for word in words:
+            if word.startswith("--"):
+                assert re.search(rf"{word}\b", shown[command]), f"{line}: no {word}"
+    return lines
 
 
 def process(*arguments, **options):

@@ -10,7 +10,6 @@ import contextlib
 import io
 import os
 import re
-import shlex
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from benchmarks import snippets
 from benchmarks.seeds import blocks
 from docs.generator import pages
 from system import docs_zoo
+from system.cli_command import check_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -123,22 +123,8 @@ def test_notebooks_open_and_run_and_hold_no_output(name, reader, capsys):
 
 
 def test_the_commands_that_are_named_exist(capsys):
-    from formers.cli import main
-
-    shown: dict[tuple[str, ...], str] = {}
-    for path in PAGES:
-        text = pages.filled(str(path.relative_to(ROOT / "docs")), path.read_text())
-        for line in re.findall(r"^(?:    )?(formers .*)$", text, re.MULTILINE):
-            words = shlex.split(line.split(" #")[0])
-            command = tuple(words[1:3] if words[1] in ("golden", "drift") else words[1:2])
-            if command not in shown:
-                with pytest.raises(SystemExit) as stop:
-                    main([*command, "--help"])
-                assert not stop.value.code, line
-                shown[command] = capsys.readouterr().out
-            for word in words:
-                if word.startswith("--"):
-                    assert re.search(rf"{word}\b", shown[command]), f"{path.name}: {line}: no {word}"
+    texts = (pages.filled(str(path.relative_to(ROOT / "docs")), path.read_text()) for path in PAGES)
+    assert check_commands("\n".join(texts), capsys)
 
 
 def test_every_task_has_a_page_and_every_page_a_place():

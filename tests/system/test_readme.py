@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 import tiny
+from system.cli_command import check_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "examples/README.md", "CONTRIBUTING.md", "docs/rollout.md"]
@@ -41,20 +41,8 @@ def test_the_python_of_the_readme_runs(newcomer, capsys):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_that_are_named_exist(page, capsys):
-    from formers.cli import main
-
-    lines = re.findall(r"^    (formers .*)$", (ROOT / page).read_text(), re.MULTILINE)
+    lines = check_commands((ROOT / page).read_text(), capsys)
     assert lines or page == "CONTRIBUTING.md"
-    for line in lines:
-        words = shlex.split(line.split(" #")[0])
-        command = words[1:3] if words[1] in ("golden", "drift", "registry") else words[1:2]
-        with pytest.raises(SystemExit) as stop:
-            main([*command, "--help"])
-        assert not stop.value.code, line
-        shown = capsys.readouterr().out
-        for word in words:
-            if word.startswith("--"):
-                assert re.search(rf"{word}\b", shown), f"{line}: no {word}"
 
 
 @pytest.mark.parametrize("page", PAGES)
