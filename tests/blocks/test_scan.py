@@ -11,6 +11,7 @@ import torch
 import formers
 from formers.nn.mixers import scan
 from formers.nn.mixers.scan import _scan
+from formers.nn.recurrence import recur
 from tests.blocks.recurrences import hold_to_padding, seen_inside, stirred
 
 SMALL = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 5, "pad_token_id": 0}
@@ -109,3 +110,19 @@ def test_a_sum_in_float32_is_kept_in_half_precision() -> None:
         model = small_mamba(residual_in_fp32=wide).bfloat16()
         states = model(ids, output_hidden_states=True).hidden_states
         assert [state.dtype for state in states[:-1]] == [torch.float32 if wide else torch.bfloat16] * 2
+
+
+def test_an_exported_recurrence_serves_other_lengths():
+    class Reads(torch.nn.Module):
+        def forward(self, keep, add, state):
+            return recur(keep, add, state)
+
+    def given(length):
+        keep, add = torch.rand(2, 2, length, 3, dtype=torch.float64)
+        return keep, add, torch.rand(2, 3, dtype=torch.float64)
+
+    free = {1: torch.export.Dim.AUTO}
+    program = torch.export.export(Reads(), given(5), dynamic_shapes=(free, free, None), strict=False)
+    keep, add, state = given(9)
+    found = program.module()(keep, add, state)
+    torch.testing.assert_close(found, recur(keep, add.clone(), state))

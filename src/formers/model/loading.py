@@ -119,17 +119,22 @@ def load_pretrained(cls: Any, name: Any, args: tuple[Any, ...], options: dict[st
     if own:
         model = own.postprocess_model(model)
     model._last_load = report
-    mark_filled(model)
     if source is not None and model.can_generate():
         model.generation_config = _generation_config(name, hub, config)
+    _finish(model, shared)
+    if given.get("output_loading_info"):
+        return model, report.as_dict()
+    return model
+
+
+def _finish(model: Any, shared: tuple[Any, ...]) -> None:
+    """Note that the model has its values, and let processes share them where that is asked for."""
+    mark_filled(model)
     model.eval()
     if shared:
         from formers.model.tensor_parallel import split
 
         split(model, *shared)
-    if given.get("output_loading_info"):
-        return model, report.as_dict()
-    return model
 
 
 def _shared(given: dict[str, Any]) -> tuple[Any, ...]:

@@ -192,7 +192,7 @@ def _scanned(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
         found = torch.addcmul(given[1], given[0], held)
         return found, found.clone()
 
-    _, held = scan(step, state, (keep.transpose(0, 1), add.transpose(0, 1)))
+    _, held = scan(step, state.contiguous(), (keep.transpose(0, 1), add.transpose(0, 1)))
     made: Tensor = held.transpose(0, 1)
     return made
 

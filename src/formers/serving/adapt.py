@@ -99,7 +99,7 @@ def _compile(model: Any) -> None:
     Raises:
         TypeError: for what has no such model, or writes.
     """
-    inner = getattr(model, "model", None)
+    inner: Any = getattr(model, "model", None)
     if getattr(model, "task", None) == WRITES or not hasattr(inner, "compile"):
         raise TypeError(
             "torch_compile is for pipelines whose model reads once: what writes goes on with many texts in "
