@@ -10,7 +10,7 @@ import torch
 import transformers
 
 import formers
-from tests.parity.voice_shapes import FRAMED
+from tests.parity.voice_shapes import FRAMED, SIDES
 
 CASES = FRAMED["mimi"]
 
@@ -149,10 +149,11 @@ def test_either_side_stands_alone(pair: tuple[Any, Any], tmp_path: Path) -> None
     sound = torch.randn(2, theirs.config.audio_channels, 700, generator=torch.Generator().manual_seed(0))
     given: dict[str, Any] = {"Encoder": {"input_values": sound}, "Decoder": {}}
     asked = {"output_hidden_states": True, "output_attentions": True}
-    for side in ("Encoder", "Decoder"):
+    for kind, side in SIDES.items():
         name = f"Mimi{side}Model"
         expected_model = getattr(theirs, side.lower())
         assert type(expected_model) is getattr(transformers, name)
+        assert all(getattr(one, name).config_class.model_type == kind for one in (transformers, formers))
         expected_model.set_attn_implementation("eager")
         expected_model.save_pretrained(tmp_path / side)
         expected = expected_model(**given[side], **asked)

@@ -179,9 +179,17 @@ FRAMED: dict[str, dict[str, dict[str, Any]]] = {
         },
     }
 }
-SPOKEN["seamless_m4t_v2"] = {
-    **{name: value for name, value in SPOKEN["seamless_m4t"].items() if name != "max_source_positions"},
-    **{"char_vocab_size": 40, "left_max_position_embeddings": 3, "right_max_position_embeddings": 2},
-    **{"t2u_variance_predictor_embed_dim": 32, "t2u_variance_predictor_hidden_dim": 12},
-    **{"t2u_variance_pred_dropout": 0.0, "speech_encoder_chunk_size": 6, "speech_encoder_left_chunk_num": 1},
+SPOKEN |= {
+    "seamless_m4t_v2": {
+        **{name: value for name, value in SPOKEN["seamless_m4t"].items() if name != "max_source_positions"},
+        **{"char_vocab_size": 40, "left_max_position_embeddings": 3, "right_max_position_embeddings": 2},
+        **{"t2u_variance_predictor_embed_dim": 32, "t2u_variance_predictor_hidden_dim": 12},
+        **{"t2u_variance_pred_dropout": 0.0, "speech_encoder_chunk_size": 6},
+        "speech_encoder_left_chunk_num": 1,
+    },
+}
+# either side of that codec alone, by its kind
+SIDES = {
+    "mimi_encoder": "Encoder",
+    "mimi_decoder": "Decoder",
 }

@@ -512,6 +512,7 @@ _OTHERS["mimi"] = {
     **{"vector_quantization_hidden_dimension": 4, "num_quantizers": 3, "num_hidden_layers": 1},
     **{"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 8, "upsample_groups": 8},
 }
+_OTHERS |= dict.fromkeys(("mimi_decoder", "mimi_encoder"), _OTHERS["mimi"])
 _OTHERS["vits"] = {
     **{"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 64},
     **{"flow_size": 8, "upsample_initial_channel": 8, "upsample_rates": [4], "upsample_kernel_sizes": [8]},
@@ -938,8 +939,10 @@ def _given(made: Any) -> dict[str, Any]:
             return {"input_values": torch.randn(2, 5, config.hidden_size), **targets}
     if "codebook_idx" in names:
         return {"codebook_idx": 2, "input_ids": FULL[..., None].expand(-1, -1, 8), "attention_mask": MASK}
-    if "num_quantizers" in names:
+    if "num_quantizers" in names or "padding_cache" in names:
         return {"input_values": torch.randn(2, 1, 64)}
+    if "latents" in names:
+        return {"latents": torch.randn(2, config.hidden_size, 4)}
     if hasattr(config, "num_codebooks"):
         return {"input_ids": FULL.repeat_interleave(config.num_codebooks, 0), "attention_mask": MASK}
     if "padding_mask" in names and targets:

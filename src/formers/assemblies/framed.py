@@ -159,8 +159,8 @@ class FramedHalf(Framed):
                 "use_streaming": "return both; as the config says where None.",
             }
         )
-        lengths = {"get_encoded_length": encoded_length, "get_audio_codes_mask": codes_mask}
-        self.offers = lengths if hears else {}
+        lengths = ("get_encoded_length", "get_audio_codes_mask")
+        self.offers = {name: self.offers[name] for name in lengths} if hears else {}
         own = {self.paths[role] for role in self._roles()}
         self.unused = tuple(rf"^{path}\." for path in paths.values() if path not in own)
 

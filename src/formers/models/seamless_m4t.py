@@ -256,8 +256,7 @@ def voice(c: Any) -> UnitVoice:
     wide = c.unit_embed_dim, c.lang_embed_dim, c.spkr_embed_dim
     return UnitVoice(
         *(c.unit_hifi_gan_vocab_size, wide[0], c.vocoder_num_langs, wide[1], c.vocoder_num_spkrs, wide[2]),
-        c.variance_predictor_kernel_size,
-        c.var_pred_dropout,
+        *(c.variance_predictor_kernel_size, c.var_pred_dropout),
         vocoder(SimpleNamespace(**c.to_dict(), model_in_dim=sum(wide))),
         c.t2u_pad_token_id or 0,
     )
@@ -286,8 +285,8 @@ def heads(units: Head) -> dict[str, Head]:
 
 def both(stacks: Any, units: Assembly, speaks: Callable[[Any], UnitVoice]) -> TranslatingBoth:
     """All models of a family, of its stacks."""
-    voice = UnitVoiced(speaks, lambda c: c.initializer_range)
-    return TranslatingBoth.whole(stacks, PATHS, {"units": units, "voice": voice}, SPEAKS)
+    others = {"units": units, "voice": UnitVoiced(speaks, lambda c: c.initializer_range)}
+    return TranslatingBoth.whole(stacks, PATHS, others, SPEAKS)
 
 
 UNITS = "TextToUnitForConditionalGeneration"

@@ -97,9 +97,9 @@ def letters(c: Any) -> LetterRows:
         c.char_vocab_size,
         c.hidden_size,
         c.hidden_size**0.5 if c.scale_embedding else 1.0,
-        c.variance_predictor_hidden_dim,
+        c.t2u_variance_predictor_hidden_dim,
         c.t2u_variance_predictor_kernel_size,
-        c.variance_pred_dropout,
+        c.t2u_variance_pred_dropout,
         c.pad_token_id,
     )
 
