@@ -182,3 +182,8 @@ def test_a_hook_sees_a_row_for_every_beam_from_the_first_pass_on():
 def test_a_model_of_one_stack_is_its_own_encoder():
     assert model_of("llama").get_encoder() is model_of("llama")
     assert model_of("t5").get_encoder() is model_of("t5").encoder
+
+
+def test_packages_learn_which_names_are_tied():
+    assert "lm_head.weight" in model_of("t5")._tied_weights_keys
+    assert model_of("llama")._tied_weights_keys == []

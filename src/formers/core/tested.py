@@ -49,7 +49,10 @@ def __getattr__(name: str) -> Any:
     if name == "torch_device":
         from formers.core.devices import infer_device
 
-        return infer_device()
-    if not name.startswith("require_"):
+        value: Any = infer_device()
+    elif name.startswith("require_"):
+        value = _requires(name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _requires(name)
+    globals()[name] = value
+    return value

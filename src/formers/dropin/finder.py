@@ -9,7 +9,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from formers.dropin import compared, optimum_names, peft_names
 from formers.dropin import packages as choice
 
 
@@ -43,6 +42,8 @@ class Finder:
             return None
         root, _, rest = name.partition(".")
         if root == "optimum":
+            from formers.dropin import optimum_names
+
             if rest in optimum_names.PATHS:
                 return _spec(
                     name, _Other("optimum"), origin="formers", is_package=optimum_names.is_package(rest)
@@ -51,6 +52,8 @@ class Finder:
                 raise ModuleNotFoundError(f"No module named {name!r}: {_NO_OPTIMUM}", name=name)
             return None
         if root == "peft":
+            from formers.dropin import peft_names
+
             if rest in peft_names.PATHS:
                 return _spec(name, _Other("peft"), origin="formers", is_package=peft_names.is_package(rest))
             if rest and _is_imported(sys._getframe(2)):
@@ -84,7 +87,7 @@ class Finder:
         versions: dict[str, Callable[[], str]] = {
             "transformers": lambda: self.version,
             "peft": lambda: choice.ADAPTERS_FOLLOWED,
-            "optimum": lambda: optimum_names.FOLLOWED,
+            "optimum": lambda: _other("optimum")[1],
         }
         for name, version in versions.items():
             if name in self.packages and (asked is None or asked.lower() == name):
@@ -155,6 +158,8 @@ class _Root(_Made):
         try:
             return _of_formers(module, name, importlib.import_module("formers"))
         except (AttributeError, ImportError):
+            from formers.dropin import compared
+
             if name not in compared.NAMES:
                 raise
             return compared.named(name)
@@ -193,7 +198,7 @@ class _Other(_Made):
     """Another package that formers stands for, and its modules: each hands out all that there is."""
 
     def __init__(self, root: str) -> None:
-        self.root, (self.table, self.version) = root, _OTHERS[root]
+        self.root, (self.table, self.version) = root, _other(root)
 
     def names(self) -> list[str]:
         return list(self.table.homes())
@@ -214,11 +219,15 @@ class _Other(_Made):
         raise _absent(module, name, list(homes))
 
 
-# root -> what its modules are and hand out, and the version that is told
-_OTHERS: dict[str, tuple[Any, str]] = {
-    "peft": (peft_names, choice.ADAPTERS_FOLLOWED),
-    "optimum": (optimum_names, optimum_names.FOLLOWED),
-}
+def _other(root: str) -> tuple[Any, str]:
+    """What another package's modules are and hand out, and the version that is told."""
+    if root == "peft":
+        from formers.dropin import peft_names
+
+        return peft_names, choice.ADAPTERS_FOLLOWED
+    from formers.dropin import optimum_names
+
+    return optimum_names, optimum_names.FOLLOWED
 
 
 def _spec(name: str, loader: Any, **options: Any) -> ModuleSpec:

@@ -36,6 +36,13 @@ class _LastLoad:
         return held.get("load_report", model._last_load)
 
 
+class _TiedNames:
+    """The names that share another's parameter, as packages ask for them; models may set their own."""
+
+    def __get__(self, model: Any, kind: Any = None) -> list[str] | None:
+        return None if model is None else list(model.all_tied_weights_keys)
+
+
 class PreTrainedModel(Block, Adaptable, Pushable):
     """Base of all models: configuration, loading, saving, embeddings, freezing, checkpointing.
 
@@ -250,6 +257,8 @@ class PreTrainedModel(Block, Adaptable, Pushable):
     def all_tied_weights_keys(self) -> dict[str, str]:
         """The ecosystem's name of `_tied_weights`."""
         return self._tied_weights()
+
+    _tied_weights_keys: Any = _TiedNames()
 
     def get_input_embeddings(self) -> nn.Module:
         """The token table."""
