@@ -76,7 +76,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("layer_type_validation", "whitespace_tokenize", "working_or_temp_dir"),
     ),
     "formers.evaluation.spans": ("compute_exact", "compute_f1", "normalize_answer"),
-    "formers.core.tested": (
+    "formers.core.test_decorators": (
         *("require_accelerate", "require_bitsandbytes", "require_optuna", "require_peft", "require_ray"),
         *("require_safetensors", "require_sentencepiece", "require_tokenizers", "require_torch"),
         *("require_torch_accelerator", "require_torch_gpu", "require_torch_multi_gpu", "require_vision"),
@@ -117,7 +117,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "_prepare_4d_causal_attention_mask_for_sdpa",
     ),
     "formers.nn.capturing": ("OutputRecorder", "capture_outputs"),
-    "formers.nn.handmade": (
+    "formers.nn.custom_layers": (
         *("FlashAttentionKwargs", "GradientCheckpointingLayer", "LossKwargs", "ROPE_INIT_FUNCTIONS"),
         *("TransformersKwargs", "dynamic_rope_update", "prepare_fa_kwargs_from_position_ids"),
         "shift_tokens_right",

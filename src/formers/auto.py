@@ -295,8 +295,8 @@ class AutoProcessor:
         from formers.core.jsonfile import read_json_object
         from formers.hub import Source, split_hub_keywords
         from formers.processing.auto import AutoImageProcessor
-        from formers.processing.named import named_pair
         from formers.processing.pairs import CLASSES, MODEL_TYPES
+        from formers.processing.processor_classes import named_pair
 
         name, hub = pretrained_model_name_or_path, split_hub_keywords(dict(options))[0]
         source, found = Source.of(name, **hub), {}

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from formers.nn import spec
+from formers.nn.box_proposals import Denoising, noisy, proposals
+from formers.nn.box_refinement import logit, moved
+from formers.nn.map_positions import GridPlaces, box_waves
 from formers.nn.mixers.conditional import conditional_steps
 from formers.nn.passing import Visibility, plain_pass
-from formers.nn.places import GridPlaces, box_waves
 from formers.nn.program import Flow, build, compute
-from formers.nn.proposing import Denoising, noisy, proposals
-from formers.nn.refining import logit, moved
 from formers.nn.tree import Block
 
 WIDTH, HEADS = 12, 3

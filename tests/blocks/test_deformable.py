@@ -151,7 +151,7 @@ def test_maps_that_do_not_fit_what_is_read_are_refused(sizes: Any, says: str) ->
 # -- the rows of maps, and where they stand ------------------------------------------------------------
 
 
-def looked_at(s: spec.OnMaps, given: dict[str, Any]) -> Any:
+def looked_at(s: spec.MultiScaleRows, given: dict[str, Any]) -> Any:
     """What the stem lets layers know."""
     stem = stem_of(s)
     pass_ = plain_pass(stem.shape(given), torch.device("cpu"), None, {}, True)
@@ -164,7 +164,7 @@ def looked_at(s: spec.OnMaps, given: dict[str, Any]) -> Any:
 def test_a_place_of_a_map_stands_in_the_middle_of_its_cell_and_as_far_in_every_other_map() -> None:
     rows, ratios = torch.zeros(1, ROOM, 2), torch.tensor([[[0.5, 1.0], [0.8, 0.6]]])  # (across, down) of each
     given = {"inputs_embeds": rows, "spatial_shapes_list": SIZES, "valid_ratios": ratios}
-    found = looked_at(spec.OnMaps(2), given)
+    found = looked_at(spec.MultiScaleRows(2), given)
     assert found.at.shape == (1, ROOM, 2, 2)
     # the second row's third cell of the first map: its share of what is no padding, in both maps
     own = torch.tensor([2.5 / (3 * 0.5), 1.5 / (4 * 1.0)])
@@ -178,9 +178,9 @@ def test_a_place_of_a_map_stands_in_the_middle_of_its_cell_and_as_far_in_every_o
 def test_queries_stand_where_callers_say() -> None:
     boxes, ratios = torch.rand(1, 3, 4), torch.tensor([[[0.5, 1.0], [0.8, 0.6]]])
     given = {"inputs_embeds": torch.zeros(1, 3, 2), "spatial_shapes_list": SIZES, "reference_points": boxes}
-    found = looked_at(spec.OnMaps(2, asks=True), given)
+    found = looked_at(spec.MultiScaleRows(2, asks=True), given)
     torch.testing.assert_close(found.at, boxes[:, :, None])
-    found = looked_at(spec.OnMaps(2, asks=True), given | {"valid_ratios": ratios})
+    found = looked_at(spec.MultiScaleRows(2, asks=True), given | {"valid_ratios": ratios})
     torch.testing.assert_close(found.at, boxes[:, :, None] * torch.cat((ratios, ratios), -1)[:, None])
 
 
@@ -195,4 +195,4 @@ def test_queries_stand_where_callers_say() -> None:
 def test_what_does_not_say_where_rows_stand_is_refused(given: dict[str, Any], says: str) -> None:
     whole = {"inputs_embeds": torch.zeros(1, ROOM, 2), "spatial_shapes_list": SIZES, "valid_ratios": None}
     with pytest.raises(ValueError, match=says):
-        looked_at(spec.OnMaps(2), whole | given)
+        looked_at(spec.MultiScaleRows(2), whole | given)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from formers.assemblies.fused import begun, behind_picture
+from formers.assemblies.multimodal.image_text import begun, behind_picture
 from formers.models.qwen2_audio import Qwen2AudioEncoderConfig
 from formers.nn import spec
-from formers.processing.retrieving import late_interaction
+from formers.processing.document_retrieval import late_interaction
 
 
 def test_means_are_of_rows_that_stand_together_and_no_silence_is_among_them() -> None:

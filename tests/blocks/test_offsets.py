@@ -11,7 +11,7 @@ from torch import Tensor
 from formers.nn import spec
 from formers.nn.attend import eager
 from formers.nn.layout import Layout
-from formers.nn.mixers.convolved import convolved_steps
+from formers.nn.mixers.convolutional_feedforward import convolved_steps
 from formers.nn.mixers.offsets import offsets_steps
 from formers.nn.nets.flows import unbend
 from formers.nn.passing import Geometry, Pass, Visibility

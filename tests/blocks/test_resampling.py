@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.nn import spec
-from formers.nn.connecting import GridPool
+from formers.nn.connectors import GridPool
 from formers.nn.resampling import Perceiver, Resampler
 
 WIDTH, ASKING, ASKED = 12, 3, 7

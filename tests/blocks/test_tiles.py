@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from formers.assemblies.sized import Sized
+from formers.assemblies.multimodal.native_resolution import Sized
 from formers.core.tiles import Lines, best_size, borders, canvas, most_tiles, within
 from formers.nn import spec
 from formers.nn.layout import Layout

@@ -12,7 +12,7 @@ import transformers
 import formers
 from formers.core.notices import Notice, forget_notices
 from formers.core.outputs import BaseModelOutput
-from formers.generation.settle import brought
+from formers.generation.resolve import brought
 
 SIZES = {"vocab_size": 99, "n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 40, "bos_token_id": 1}
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import formers
-from formers.generation.together import Together
+from formers.generation.batch_engine import Together
 from formers.pipelines.text.generation import TextGenerationPipeline
 from tests.generation.small_tokenizers import pair
 
@@ -101,7 +101,7 @@ def test_a_prompt_that_is_empty_or_has_no_room_is_answered_beside_the_others(
     pipe: Any, monkeypatch: Any
 ) -> None:
     alone = [pipe(prompt) for prompt in ("a", "", "the stop")]
-    monkeypatch.setattr("formers.generation.together.TOKENS", 14)
+    monkeypatch.setattr("formers.generation.batch_engine.TOKENS", 14)
     assert pipe(["a", "", "the stop"]) == alone
 
 

@@ -12,7 +12,7 @@ import transformers
 from PIL import Image
 
 import formers
-from formers.processing import answers
+from formers.processing import post_processing
 from tests.parity.shapes import write_checkpoint
 
 SIZES = [(17, 23), (40, 12)]
@@ -69,21 +69,21 @@ def test_boxes_and_segments_are_the_references(
     theirs, given = _theirs("Detr", outputs)
     named = sizes if what == "object_detection" or sizes is None else SIZES
     expected = getattr(theirs, f"post_process_{what}")(given, target_sizes=named, **options)
-    found = getattr(answers, how)(outputs, target_sizes=sizes, **options)
+    found = getattr(post_processing, how)(outputs, target_sizes=sizes, **options)
     _same(found, expected)
 
 
 def test_pairs_of_queries_and_labels_are_the_references(outputs: formers.BatchFeature) -> None:
     theirs, given = _theirs("ConditionalDetr", outputs)
     expected = theirs.post_process_object_detection(given, threshold=0.6, target_sizes=SIZES, top_k=20)
-    _same(answers.objects_by_label(outputs, threshold=0.6, target_sizes=SIZES, top_k=20), expected)
+    _same(post_processing.objects_by_label(outputs, threshold=0.6, target_sizes=SIZES, top_k=20), expected)
 
 
 def test_run_lengths_stand_in_place_of_a_map(outputs: formers.BatchFeature) -> None:
     options = {"threshold": 0.3, "overlap_mask_area_threshold": 0.1, "return_coco_annotation": True}
-    (found, _) = answers.instances(outputs, **options)
+    (found, _) = post_processing.instances(outputs, **options)
     plain = {**options, "return_coco_annotation": False}
-    (drawn, _) = answers.instances(outputs, **plain)
+    (drawn, _) = post_processing.instances(outputs, **plain)
     flat = drawn["segmentation"].flatten()
     for number, runs in zip(flat.unique(), found["segmentation"], strict=True):
         again = torch.zeros_like(flat)
@@ -100,16 +100,16 @@ def test_segments_that_are_joined_have_numbers_of_their_own() -> None:
     for query in range(4):
         masks[0, query, query // 2, query % 2] = 9.0
     outputs = formers.BatchFeature({"logits": labels, "pred_masks": masks})
-    (found,) = answers.panoptic(outputs, label_ids_to_fuse={0})
+    (found,) = post_processing.panoptic(outputs, label_ids_to_fuse={0})
     assert found["segmentation"].tolist() == [[1, 2], [1, 3]]
     assert [one["id"] for one in found["segments_info"]] == [1, 2, 1, 3]
 
 
 def test_what_fits_no_picture_is_refused(outputs: formers.BatchFeature) -> None:
     with pytest.raises(ValueError, match="target_sizes has 1 entries, but there are 2 pictures"):
-        answers.objects(outputs, target_sizes=[(3, 4)])
+        post_processing.objects(outputs, target_sizes=[(3, 4)])
     with pytest.raises(ValueError, match="hold no masks, but logits, pred_boxes"):
-        answers.segments(
+        post_processing.segments(
             formers.BatchFeature({"logits": outputs.logits, "pred_boxes": outputs.pred_boxes}),
             label_ids_to_fuse=(),
         )

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers.models.sam import image_processing_pil_sam as reference
 
 import formers
-from formers.processing import everything
+from formers.processing import mask_generation
 from parity.pictures import colours
 
 VISION = {
@@ -208,14 +208,14 @@ def test_masks_of_everything_are_the_references(
 def test_of_masks_with_nearly_the_same_box_the_best_is_kept() -> None:
     masks = torch.zeros(4, 10, 12, dtype=torch.bool)
     masks[0, :8, :8] = masks[1, 1:8, :8] = masks[2, 5:, 5:] = True  # the last is empty
-    boxes = everything.around(masks)
+    boxes = mask_generation.around(masks)
     assert boxes.tolist() == [[0, 0, 7, 7], [0, 1, 7, 7], [5, 5, 11, 9], [0, 0, 0, 0]]
-    kept, scores, runs, left = everything.apart(
-        everything.runs(masks[:3]), torch.tensor([0.5, 0.9, 0.7]), boxes[:3], 0.7
+    kept, scores, runs, left = mask_generation.apart(
+        mask_generation.runs(masks[:3]), torch.tensor([0.5, 0.9, 0.7]), boxes[:3], 0.7
     )
     assert scores.tolist() == pytest.approx([0.9, 0.7])
     assert (kept[0] == masks[1].numpy()).all()
     assert (kept[1] == masks[2].numpy()).all()
     assert runs[0]["counts"][:2] == [1, 7]
     assert left.tolist() == boxes[1:3].tolist()
-    assert len(everything.apart([], torch.zeros(0), torch.zeros(0, 4))[0]) == 0
+    assert len(mask_generation.apart([], torch.zeros(0), torch.zeros(0, 4))[0]) == 0

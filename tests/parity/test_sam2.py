@@ -13,7 +13,7 @@ import transformers
 from PIL import Image
 
 import formers
-from formers.processing import everything
+from formers.processing import mask_generation
 from parity.pictures import colours
 from parity.vision_masks_shapes import SHAPES
 
@@ -201,10 +201,12 @@ def test_masks_of_everything_are_those_of_the_references_model(folder: Path) -> 
         large = torch.nn.functional.interpolate(found.pred_masks[0], size, mode="bilinear")
         whole = pixels["original_sizes"][0].tolist()
         for so_far, one in zip(
-            kept, everything.sure_ones(large, found.iou_scores[0], whole, boxes[i], **SURE), strict=True
+            kept, mask_generation.sure_ones(large, found.iou_scores[0], whole, boxes[i], **SURE), strict=True
         ):
             so_far.append(one)
-    masks, scores, runs, _ = everything.apart(sum(kept[0], []), torch.cat(kept[1]), torch.cat(kept[2]), 0.7)
+    masks, scores, runs, _ = mask_generation.apart(
+        sum(kept[0], []), torch.cat(kept[1]), torch.cat(kept[2]), 0.7
+    )
     answer = own(PICTURES[0], crops_n_layers=1, points_per_crop=3, output_rle_mask=True, **SURE)
     assert len(masks) == len(answer["masks"]) > 3
     torch.testing.assert_close(answer["scores"], scores, atol=1e-5, rtol=1e-5)

@@ -13,8 +13,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 import formers
-from formers.nn.segments import Points, doubtful, sampled
-from formers.processing import answers
+from formers.nn.segment_matching import Points, doubtful, sampled
+from formers.processing import post_processing
 from tests.parity.pictures import colours
 from tests.parity.shapes import inputs_of, write_checkpoint
 from tests.parity.vision_segment_shapes import segments
@@ -131,7 +131,7 @@ def test_answers_are_the_references(family: str, what: str, options: dict[str, A
 
 def test_one_form_of_answers_can_be_had() -> None:
     with pytest.raises(ValueError, match="one of return_coco_annotation and return_binary_maps"):
-        answers.surest(
+        post_processing.surest(
             formers.BatchFeature(outputs_of()), return_coco_annotation=True, return_binary_maps=True
         )
 

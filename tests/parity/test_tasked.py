@@ -14,7 +14,7 @@ from PIL import Image
 from tokenizers import pre_tokenizers
 
 import formers
-from formers.processing.answers import best_pairs, segments
+from formers.processing.post_processing import best_pairs, segments
 from tests.parity.pictures import colours
 from tests.parity.test_segments import outputs_of, same
 from tests.parity.vision_segment_shapes import SHAPES

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import formers
-from formers.core.older import NOTICED, REFUSED, SAME
+from formers.core.older_names import NOTICED, REFUSED, SAME
 from formers.dropin.doctor import Finding, examine
 from formers.dropin.spellings import markdown, table
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from formers.processing.fenced_showing import FencedShowingProcessor
+from formers.processing.fenced_text import FencedShowingProcessor
 
 AROUND: Any = SimpleNamespace(fake_image_token="<f>")
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import formers
-from formers.processing.films import read_film
 from formers.processing.reading import BadPicture
+from formers.processing.video import read_film
 
 SIZES = {"size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}
 FRAMES = np.stack([np.full((16, 24, 3), 20 * i, dtype=np.uint8) for i in range(6)])

@@ -16,12 +16,12 @@ from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 import formers
-from formers.assemblies.bridged import Bridged
-from formers.assemblies.described import Described
-from formers.assemblies.dual import Dual
-from formers.assemblies.grounding import Grounding
-from formers.assemblies.pictured import Pictured
-from formers.assemblies.towers import Towers
+from formers.assemblies.multimodal.bridged_towers import Towers
+from formers.assemblies.multimodal.captioning import Captioning
+from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.query_bridge import QueryBridge
+from formers.assemblies.multimodal.single_stream import Pictured
+from formers.assemblies.vision.grounded_detection import GroundedQueryDetection
 from formers.models.classes import class_of, endings
 from formers.models.registry import family_of
 from formers.models.table import FAMILIES
@@ -928,7 +928,7 @@ def _given(made: Any) -> dict[str, Any]:
     image = getattr(config, "vision_config", None) or getattr(config, "backbone_config", None) or config
     image = getattr(image, "encoder", image)
     targets = {"decoder_input_ids": FULL} if "decoder_input_ids" in names else {}
-    if isinstance(made._assembly, Bridged) and not config.is_encoder_decoder:
+    if isinstance(made._assembly, QueryBridge) and not config.is_encoder_decoder:
         targets = {}
     if "decoder_input_values" in names:
         bare = "speaker_embeddings" not in names
@@ -957,15 +957,15 @@ def _given(made: Any) -> dict[str, Any]:
             text["entity_position_ids"] = torch.ones(2, 2, 1, dtype=torch.long)
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
-        looks = isinstance(made._assembly, Bridged) and made._assembly.looks
-        compared = looks or isinstance(made._assembly, (Described, Dual, Pictured, Towers))
+        looks = isinstance(made._assembly, QueryBridge) and made._assembly.looks
+        compared = looks or isinstance(made._assembly, (Captioning, Dual, Pictured, Towers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "visual_feats" in names:
             images = {"visual_feats": torch.randn(2, 3, 8), "visual_pos": torch.rand(2, 3, 4)}
         if "region_to_phrase_position" in names:
             images["visual_embeds"] = torch.randn(2, 3, config.visual_embedding_dim)
             images["region_to_phrase_position"] = torch.ones(2, 1, dtype=torch.long)
-        if isinstance(made._assembly, Grounding):
+        if isinstance(made._assembly, GroundedQueryDetection):
             images = {"pixel_values": torch.randn(2, 3, 64, 64)}
         if "spatial_shapes" in names:
             images = {"pixel_values": torch.randn(2, 6, 48), "spatial_shapes": torch.tensor([[2, 3], [1, 4]])}

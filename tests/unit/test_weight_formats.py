@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 import formers
-from formers.nn import narrow
+from formers.nn import low_bit_products
 from formers.nn.leaves import Conv1D, OffsetLayerNorm, RMSNorm
 from formers.quantization import scaling
 from formers.quantization.calibrating import fitted
@@ -251,8 +251,8 @@ def test_products_without_fast_operators_agree(monkeypatch, dynamic):
     leaf, x = packed(torch.randn(64, 64), Compressed(8, -1, dynamic=dynamic)), torch.randn(4, 64)
     four = packed(torch.randn(64, 64), Gptq(4, 32))
     fast = leaf(x), four(x)
-    monkeypatch.setattr(narrow, "_by_64", lambda: False)
-    monkeypatch.setattr(narrow, "_vector_int8", lambda: False)
+    monkeypatch.setattr(low_bit_products, "_by_64", lambda: False)
+    monkeypatch.setattr(low_bit_products, "_vector_int8", lambda: False)
     for one in (leaf, four):
         one.plain()
     assert far(leaf(x), fast[0]) < 0.02

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, TypeVar
 
-from formers.core.standing import stands_for_another
+from formers.core.dropin_state import stands_for_another
 
 C = TypeVar("C", bound=type)
 _PACKAGE = __name__.split(".")[0]
@@ -72,7 +72,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def refuse_or_leave_out(given: Iterable[str], allowed: Iterable[str], where: str) -> None:
-    """Refuse keywords that `where` does not take, or leave them out and say so; see `core.standing`.
+    """Refuse keywords that `where` does not take, or leave them out and say so; see `core.dropin_state`.
 
     Raises:
         TypeError: as `refuse_unknown`.

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from formers.core.standing import stand_for_another
+from formers.core.dropin_state import stand_for_another
 from formers.dropin import additions
 from formers.dropin.finder import Finder
 from formers.dropin.packages import PACKAGES, wanted_packages

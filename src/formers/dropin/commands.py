@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from formers.core.notices import did_you_mean
-from formers.core.older import TABLE, Older
+from formers.core.older_names import TABLE, Older
 from formers.dropin import optimum_command
 
 # options of `transformers chat` and `transformers serve` -> the same one today

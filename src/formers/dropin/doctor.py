@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from formers.core.notices import did_you_mean
-from formers.core.older import REFUSED, SAME, Older
+from formers.core.older_names import REFUSED, SAME, Older
 from formers.dropin import PACKAGES, using
 from formers.dropin.spellings import table
 

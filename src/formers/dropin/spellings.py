@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from formers.core.older import TABLE, Older
+from formers.core.older_names import TABLE, Older
 from formers.models.table import OLDER_NAMES
 
 

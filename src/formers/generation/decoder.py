@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.core.outputs import ModelOutput
-from formers.generation.peers import Peers
+from formers.generation.process_sync import Peers
 from formers.nn.cache import Cache
 from formers.nn.watch import watched
 

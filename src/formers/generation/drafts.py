@@ -12,10 +12,10 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.generation.decoder import cache_name, taken_by
-from formers.generation.early import first_layers
+from formers.generation.early_exit import first_layers
 from formers.generation.processors.base import LogitsProcessorList, require, whole
+from formers.generation.resolve import Call, keep_everything, room_of
 from formers.generation.rows import Draw
-from formers.generation.settle import Call, keep_everything, room_of
 from formers.generation.structure import NAMES
 
 Settled = Callable[[Any, Any, GenerationConfig, dict[str, Any], dict[str, Any]], Call]

@@ -109,7 +109,7 @@ class GenerationMixin:
         Raises:
             ValueError: without a tokenizer.
         """
-        from formers.generation.healing import healed
+        from formers.generation.token_healing import healed
 
         return healed(self, input_ids, tokenizer, {})
 

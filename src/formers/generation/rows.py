@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from formers.core.outputs import ModelOutput
-from formers.generation.settle import Call
+from formers.generation.resolve import Call
 
 _BLOCK = 256  # columns by which the buffer grows at least; by half where that is more, so that copies are few
 

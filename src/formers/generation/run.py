@@ -10,13 +10,13 @@ import torch
 
 from formers.configs import GenerationConfig
 from formers.configs.generation import GenerationMode
-from formers.generation import settle
+from formers.generation import resolve
 from formers.generation.build import criteria_for, processors_for, structure_for
 from formers.generation.compiling import compiled
 from formers.generation.decoder import Decoder, cache_name, taken_by
-from formers.generation.healing import healed
-from formers.generation.peers import peers_of
-from formers.generation.settle import Call
+from formers.generation.process_sync import peers_of
+from formers.generation.resolve import Call
+from formers.generation.token_healing import healed
 from formers.nn.cache import Cache
 
 
@@ -64,13 +64,13 @@ def settled(
     extras: dict[str, Any],
 ) -> Call:
     """Everything but processors and criteria."""
-    config = settle.settings(model, given, kwargs)
+    config = resolve.settings(model, given, kwargs)
     structure_for(config, extras.get("tokenizer"))  # refused, if at all, before anything is read
-    name, inputs = settle.taken_inputs(model, inputs, kwargs)
-    inputs = settle.brought(model, inputs, kwargs)
-    settle.refuse(model, kwargs)
-    prompt = settle.begun(model, inputs, config, kwargs)
-    eos, pad = settle.token_ids(config, prompt.device)
+    name, inputs = resolve.taken_inputs(model, inputs, kwargs)
+    inputs = resolve.brought(model, inputs, kwargs)
+    resolve.refuse(model, kwargs)
+    prompt = resolve.begun(model, inputs, config, kwargs)
+    eos, pad = resolve.token_ids(config, prompt.device)
     config.eos_token_id = None if eos is None else eos.tolist()
     vectors = kwargs.get("inputs_embeds")
     batch = max(len(prompt), 0 if vectors is None else len(vectors))
@@ -79,28 +79,28 @@ def settled(
     offset = 0
     if model.config.is_encoder_decoder:
         if kwargs.get("attention_mask") is None and name == "input_ids":
-            settle.settle_mask(kwargs, prompt, eos, pad)
-        settle.encode(model, name, prompt, kwargs, config)
-        ids = settle.decoder_start(model, config, kwargs, name, batch)
+            resolve.settle_mask(kwargs, prompt, eos, pad)
+        resolve.encode(model, name, prompt, kwargs, config)
+        ids = resolve.decoder_start(model, config, kwargs, name, batch)
         held = kwargs.get(cache_name(model))
         before = held.get_seq_length() if isinstance(held, Cache) else 0
         offset = before if before >= ids.shape[1] else 0  # a prefix, which no token of the text stands for
     else:
-        settle.settle_mask(kwargs, prompt, eos, pad)
-        ids = settle.pad_left(kwargs, prompt)
-        settle.settle_positions(model, kwargs, ids)
+        resolve.settle_mask(kwargs, prompt, eos, pad)
+        ids = resolve.pad_left(kwargs, prompt)
+        resolve.settle_positions(model, kwargs, ids)
         if vectors is not None:
             config.use_cache, offset = True, vectors.shape[1] - ids.shape[1]
         elif config.token_healing:
             ids = prompt = healed(model, ids, extras.get("tokenizer"), kwargs)
     cache = kwargs.get(cache_name(model))
-    limit = settle.lengths(model, config, ids.shape[1], offset)
+    limit = resolve.lengths(model, config, ids.shape[1], offset)
     if "logits_to_keep" in taken_by(model):
         kwargs.setdefault("logits_to_keep", 1)
     kwargs[model._assembly.keeps] = bool(config.use_cache)
     if cache is not None or config.use_cache:
         before = model._assembly.before(model, kwargs)
-        settle.settle_cache(model, config, kwargs, limit + offset + before)
+        resolve.settle_cache(model, config, kwargs, limit + offset + before)
     rows = ids.repeat_interleave(copies, 0)
     call = Call(model, config, rows, kwargs, prompt, batch, copies, limit, eos, pad, offset)
     call.extras = extras
@@ -184,7 +184,7 @@ def _keywords_of(custom: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             f"is never run, so {custom!r} cannot be used"
         )
     known = {*GenerationConfig().known_names(), "model", "input_ids", "logits_processor", "stopping_criteria"}
-    names = [name for name in settle.parameters(custom) if name in kwargs and name not in known]
+    names = [name for name in resolve.parameters(custom) if name in kwargs and name not in known]
     return {name: kwargs.pop(name) for name in names}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from formers.configs import GenerationConfig
 from formers.core.outputs import BaseModelOutput, ModelOutput
-from formers.generation import openings, settle
+from formers.generation import resolve, speech_prompts
 from formers.generation.alignment import token_times
 from formers.generation.fallback import Limits
 from formers.generation.processors.audio import WhisperTimeStampLogitsProcessor
@@ -115,7 +115,7 @@ class Transcriber:
     ) -> None:
         own = vars(model.generation_config)
         custom = {name: kwargs.pop(name) for name in [*kwargs] if name in own and name not in vars(speech)}
-        config = self.config = settle.settings(model, given, custom | kwargs)
+        config = self.config = resolve.settings(model, given, custom | kwargs)
         for name in [name for name in kwargs if name in config.known_names()]:
             del kwargs[name]
         for name, value in custom.items():
@@ -166,7 +166,7 @@ class Transcriber:
                 f"generate() reads input_features [B, bins, frames], not {shape}: the model's feature "
                 "extractor makes them, processor(sound, sampling_rate=..., return_tensors='pt')"
             )
-        features = settle.brought(self.model, features, self.kwargs)
+        features = resolve.brought(self.model, features, self.kwargs)
         count, _, frames = features.shape
         lengths = torch.full((count,), frames)
         if count > 1 and frames > self.width:
@@ -184,7 +184,7 @@ class Transcriber:
         config, speech = self.config, self.speech
         if speech.is_multilingual is not None:
             config.is_multilingual = speech.is_multilingual
-        openings.check(config, speech.task, speech.language)
+        speech_prompts.check(config, speech.task, speech.language)
         self.task = speech.task or getattr(config, "task", None)
         self.language = speech.language or getattr(config, "language", None)
         asked = speech.return_timestamps
@@ -244,18 +244,20 @@ class Transcriber:
     def _openings(self) -> list[list[int]]:
         """What each text begins with; languages that nobody named are heard."""
         config, count = self.config, len(self.heard.lengths)
-        named = openings.languages_of(self.language, count)
+        named = speech_prompts.languages_of(self.language, count)
         unsaid = self.task is None and named is None
-        behind = openings.forced(config, self.model.config) if unsaid else []
+        behind = speech_prompts.forced(config, self.model.config) if unsaid else []
         ids: list[int | None] = [None] * count
         if named is not None:
-            ids = [openings.language_id(one, config.lang_to_id) for one in named]
+            ids = [speech_prompts.language_id(one, config.lang_to_id) for one in named]
         elif getattr(config, "lang_to_id", None) and (not behind or behind[0] is None):
             every = list(range(count))
             heard = self._encoded(every, [0] * count)
             ids = detect_language(self.model, heard, config).tolist()
         start = int(config.decoder_start_token_id)
-        return [openings.opening(start, behind, one, config, self.task, named is not None) for one in ids]
+        return [
+            speech_prompts.opening(start, behind, one, config, self.task, named is not None) for one in ids
+        ]
 
     # -- windows --------------------------------------------------------------------------------------
 

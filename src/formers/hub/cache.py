@@ -11,7 +11,7 @@ from pathlib import Path
 
 from formers.core.atomic import write_text
 from formers.core.jsonfile import read_json
-from formers.core.older import older_variables
+from formers.core.older_names import older_variables
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")

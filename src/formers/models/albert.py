@@ -91,7 +91,7 @@ def stack(c: AlbertConfig) -> spec.Stack:
             padding_idx=c.pad_token_id,
         ),
         layers=(layer,) * (groups * c.inner_group_num),
-        sharing=spec.Sharing(
+        sharing=spec.LayerSharing(
             "albert_layers", c.inner_group_num, tuple(int(i / (steps / groups)) for i in range(steps))
         ),
         names=NAMES,

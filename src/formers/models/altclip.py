@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
-from formers.assemblies.dual import Dual, Shared
 from formers.assemblies.family import Family
+from formers.assemblies.multimodal.contrastive import Dual, Shared
 from formers.assemblies.nested import Transformed
 from formers.assemblies.single import Single
 from formers.checkpoints import Rename

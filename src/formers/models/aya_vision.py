@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.multimodal.image_text import Connector, ImageText
 from formers.configs import PretrainedConfig
 from formers.models import llava, llava_onevision
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import shuffled_gated
+from formers.nn.connectors import shuffled_gated
 
 
 class AyaVisionConfig(PretrainedConfig):
@@ -24,7 +24,7 @@ class AyaVisionConfig(PretrainedConfig):
         "text_config": {"model_type": "cohere2"},
         "vision_config": llava_onevision.TOWER,  # the reference says 14 heads, which do not divide its width
     }
-    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": Fused.chosen}
+    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": ImageText.chosen}
     vision_feature_select_strategy: str = "full"
     vision_feature_layer: int | list[int] = -1
     downsample_factor: int = 2
@@ -58,7 +58,7 @@ AYA_VISION = register(
         model_type="aya_vision",
         name="AyaVision",
         config=AyaVisionConfig,
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

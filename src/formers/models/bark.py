@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from formers.assemblies.audio.staged_speech import Stages
 from formers.assemblies.family import Family, Head
-from formers.assemblies.stages import Stages
 from formers.configs import PretrainedConfig
 from formers.configs.generation import GenerationConfig
 from formers.models.bark_stages import BarkCoarseConfig, BarkFineConfig, BarkSemanticConfig

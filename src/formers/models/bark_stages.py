@@ -11,7 +11,7 @@ from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal, Full
 from formers.tasks.specs import Words
-from formers.tasks.spoken_codes import Books
+from formers.tasks.speech_stages import Books
 
 
 class BarkSubModelConfig(PretrainedConfig):

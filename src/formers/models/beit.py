@@ -12,10 +12,10 @@ from formers.models import upernet, vit
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.grids import Grid
-from formers.nn.spec import nets, several
+from formers.nn.spec import multi_scale, nets
 from formers.tasks.backbone import Spec as Maps
 from formers.tasks.backbone import of_patches
-from formers.tasks.dense import Spec as Dense
+from formers.tasks.dense_prediction import Spec as Dense
 from formers.tasks.masked_image import TokensSpec
 from formers.tasks.specs import Sequences
 
@@ -141,7 +141,7 @@ def pixels(c: Any, conv: upernet.Conv = CONV, *newer: Any) -> Dense:
     aside = {"auxiliary_head": upernet.beside(c, conv, widths)} if c.use_auxiliary_head else {}
     return Dense(
         {**parts, **aside},
-        (several.Placed(), several.Each(tuple(sizes)), "decode_head"),
+        (multi_scale.Placed(), multi_scale.Each(tuple(sizes)), "decode_head"),
         tuple(aside),
         share=c.auxiliary_loss_weight,
         chosen=tuple(i - 1 for i in c.out_indices),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import BackboneConfig
 from formers.models import resnet
 from formers.models.registry import register
@@ -147,7 +147,7 @@ BIT = register(
         name="Bit",
         config=BitConfig,
         base="bit",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={
             "ForImageClassification": resnet.LABELS,
             "Backbone": Head("backbone", lambda c: Maps([c.embedding_size, *widths(c)]), pooler=True),

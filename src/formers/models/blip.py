@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.described import Described, look_together
-from formers.assemblies.dual import Dual, Shared
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.captioning import Captioning, look_together
+from formers.assemblies.multimodal.contrastive import Dual, Shared
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import bert, clip_towers
@@ -14,8 +14,8 @@ from formers.models.classes import base_class, predictor_class
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal, Full, Mask
-from formers.tasks.described import MatchSpec
-from formers.tasks.described import Spec as Writes
+from formers.tasks.captioning import MatchSpec
+from formers.tasks.captioning import Spec as Writes
 
 
 class BlipTextConfig(PretrainedConfig):
@@ -215,9 +215,9 @@ BLIP = register(
                 c.projection_dim, c.logit_scale_init_value, apart=True, std=c.initializer_range
             ),
             parts={
-                "captions": Described(base_class, _IMAGE, writer=_WRITER, writer_of=predictor_class),
-                "answers": Described(base_class, _IMAGE, _READER, _WRITER, predictor_class, _QUESTION),
-                "matches": Described(base_class, _IMAGE, _READER, reads=_QUESTION),
+                "captions": Captioning(base_class, _IMAGE, writer=_WRITER, writer_of=predictor_class),
+                "answers": Captioning(base_class, _IMAGE, _READER, _WRITER, predictor_class, _QUESTION),
+                "matches": Captioning(base_class, _IMAGE, _READER, reads=_QUESTION),
             },
             more={"get_multimodal_features": look_together("text_model", "vision_model", "text_projection")},
         ),

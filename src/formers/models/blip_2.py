@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.bridged import Bridged
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.query_bridge import QueryBridge
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import blip, clip_towers
@@ -13,7 +13,7 @@ from formers.models.blip_2_qformer import BLIP_2_QFORMER, Blip2QFormerConfig
 from formers.models.classes import base_class, writer_class, writes_alone
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.tasks.bridged import Spec
+from formers.tasks.query_bridge import Spec
 
 
 class Blip2VisionConfig(PretrainedConfig):
@@ -96,7 +96,7 @@ BLIP_2 = register(
         name="Blip2",
         config=Blip2Config,
         base="blip",
-        assembly=Bridged(
+        assembly=QueryBridge(
             base_class,
             BRIDGE,
             (
@@ -112,11 +112,11 @@ BLIP_2 = register(
             ("language_model", "text_config"),
             writer_class,
             parts={
-                "texts": Bridged(
+                "texts": QueryBridge(
                     base_class, BRIDGE, ("input_ids", "attention_mask", "position_ids"), texts="embeddings"
                 ),
-                "images": Bridged(base_class, BRIDGE, PIXELS, IMAGE),
-                "both": Bridged(
+                "images": QueryBridge(base_class, BRIDGE, PIXELS, IMAGE),
+                "both": QueryBridge(
                     base_class,
                     BRIDGE,
                     ("pixel_values", "input_ids", "attention_mask"),

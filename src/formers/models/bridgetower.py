@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.bridged_towers import Above, Seeing, SeeingTower, Towers
 from formers.assemblies.single import Single
-from formers.assemblies.towers import Above, Seeing, SeeingTower, Towers
 from formers.configs import PretrainedConfig
 from formers.models import bert, clip_towers, roberta
 from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.crossing import Crossing
-from formers.nn.towers import Blocks
+from formers.nn.mutual_layers import Crossing
+from formers.nn.tower_bridges import Blocks
+from formers.tasks.bridged_towers import ContrastSpec, FitSpec
 from formers.tasks.specs import Words
-from formers.tasks.towers import ContrastSpec, FitSpec
 
 
 class BridgeTowerTextConfig(PretrainedConfig):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from formers.assemblies.downsampled import Downsampled
 from formers.assemblies.family import Family, Head
+from formers.assemblies.text.character_downsampling import Downsampled
 from formers.configs import PretrainedConfig
 from formers.models import bert
 from formers.models.registry import register
@@ -87,7 +87,7 @@ def stack(c: CanineConfig) -> spec.Downsampled:
             hashes=c.num_hash_functions,
             longest=c.max_position_embeddings,
         ),
-        layers=(layer(spec.Blocked(heads, dropout=dropout, size=c.local_transformer_stride)),),
+        layers=(layer(spec.BlockLocal(heads, dropout=dropout, size=c.local_transformer_stride)),),
         names=NAMES,
         width=c.hidden_size,
         layer_class="CanineLayer",

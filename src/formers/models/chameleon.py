@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.picture_coding import Coder, PictureCoding, WordsOfPictures
+from formers.assemblies.multimodal.image_tokens import Coder, ImageTokenizer, ImageTokens
 from formers.configs import PretrainedConfig
 from formers.models import llama
 from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
-from formers.nn.nets.picture_codes import picture_words
+from formers.nn.nets.vector_quantization import picture_words
 from formers.nn.spec import nets
-from formers.nn.spec.ladder import Ladder, ladder
+from formers.nn.spec.downsampling_encoder import Ladder, ladder
 from formers.tasks.specs import Words
 
 
@@ -128,7 +128,7 @@ VQVAE = register(
         config=ChameleonVQVAEConfig,
         base="model",
         bare="ChameleonVQVAE",
-        assembly=PictureCoding(coder),
+        assembly=ImageTokenizer(coder),
         heads={},
     )
 )
@@ -138,7 +138,7 @@ CHAMELEON = register(
         name="Chameleon",
         config=ChameleonConfig,
         base="model",
-        assembly=WordsOfPictures(stack, base_class, ("vqmodel", "vq_config"), lambda c: c.image_token_id),
+        assembly=ImageTokens(stack, base_class, ("vqmodel", "vq_config"), lambda c: c.image_token_id),
         heads={
             "ForConditionalGeneration": Head(
                 "image_text_to_text",

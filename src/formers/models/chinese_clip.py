@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
-from formers.assemblies.dual import Dual
+from formers.assemblies.multimodal.contrastive import Dual
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import bert, clip, clip_towers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import log
 from typing import Any, ClassVar
 
-from formers.assemblies.dual import Shared
-from formers.assemblies.dual_sounds import DualOfSounds
 from formers.assemblies.family import Family
+from formers.assemblies.multimodal.contrastive import Shared
+from formers.assemblies.multimodal.contrastive_audio import ContrastiveAudio
 from formers.configs import PretrainedConfig
 from formers.models.clap_towers import READS, ClapAudioConfig, ClapTextConfig, deviation
 from formers.models.classes import base_class
@@ -55,7 +55,7 @@ CLAP = register(
         name="Clap",
         config=ClapConfig,
         base="clap",
-        assembly=DualOfSounds(
+        assembly=ContrastiveAudio(
             base_class,
             text=("text_model", "text_config"),
             image=("audio_model", "audio_config"),

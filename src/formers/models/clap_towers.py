@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.spectrogram_windows import SpectrogramWindows
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
-from formers.assemblies.sounded import Sounded
 from formers.configs import PretrainedConfig
 from formers.models import bert, swin
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec.windows import Spectra, Windows
+from formers.nn.spec.shifted_windows import Spectra, Windows
 from formers.tasks.projection import Spec as Projected
 
 
@@ -168,7 +168,7 @@ AUDIO = register(
         name="ClapAudio",
         config=ClapAudioConfig,
         base="audio_model",
-        assembly=Sounded(sound),
+        assembly=SpectrogramWindows(sound),
         heads={"ModelWithProjection": projection("audio")},
     )
 )

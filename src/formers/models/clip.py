@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.dual import Dual, Shared
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.contrastive import Dual, Shared
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.clip_towers import IGNORED, ORDER, CLIPTextConfig, CLIPVisionConfig

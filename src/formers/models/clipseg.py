@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.dual import Dual
 from formers.assemblies.family import Head
+from formers.assemblies.multimodal.contrastive import Dual
 from formers.assemblies.single import Single
 from formers.checkpoints import Rename
 from formers.models import clip, clip_towers
@@ -14,7 +14,7 @@ from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec import nets
-from formers.tasks.prompted_maps import Spec
+from formers.tasks.prompted_segmentation import Spec
 
 
 class CLIPSegTextConfig(clip_towers.CLIPTextConfig):

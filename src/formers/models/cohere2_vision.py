@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.multimodal.image_text import Connector, ImageText
 from formers.configs import PretrainedConfig
 from formers.models import llava
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
-from formers.nn.connecting import shuffled_gated
+from formers.nn.connectors import shuffled_gated
 
 
 class Cohere2VisionConfig(PretrainedConfig):
@@ -56,7 +56,7 @@ COHERE2_VISION = register(
         model_type="cohere2_vision",
         name="Cohere2Vision",
         config=Cohere2VisionConfig,
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

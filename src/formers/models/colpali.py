@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.shown import in_rows
-from formers.assemblies.within import Within
+from formers.assemblies.multimodal.dynamic_resolution import in_rows
+from formers.assemblies.wrapped import Within
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models import paligemma, qwen2_vl
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
-from formers.tasks.row_vectors import Spec as Vectors
+from formers.tasks.multi_vector_retrieval import Spec as Vectors
 
 
 class ColPaliConfig(PretrainedConfig):

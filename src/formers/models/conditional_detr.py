@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.detecting import Detecting
 from formers.assemblies.family import Family, Head
+from formers.assemblies.vision.query_detection import QueryDetection
 from formers.models import detr
 from formers.models.classes import backbone_class, class_of
 from formers.models.registry import register
@@ -61,7 +61,7 @@ def half(c: ConditionalDetrConfig, decoder: bool) -> spec.Stack:
 
     return replace(
         made,
-        stem=spec.Conditioned(c.d_model, asks=True),
+        stem=spec.ConditionalQueries(c.d_model, asks=True),
         layers=(layer(True), *(layer(False),) * (c.decoder_layers - 1)),
         names=NAMES,
     )
@@ -81,13 +81,13 @@ CONDITIONAL_DETR: Family = register(
         name="ConditionalDetr",
         config=ConditionalDetrConfig,
         base="model",
-        assembly=Detecting(
+        assembly=QueryDetection(
             half,
             detr.about,
             backbone_class,
             lambda: class_of(CONDITIONAL_DETR, "ForObjectDetection"),
             "conditional_detr",
-            spec.Conditioned,
+            spec.ConditionalQueries,
         ),
         heads={
             "ForObjectDetection": Head("object_detection", lambda c: Objects(matching(c), nothing=False)),

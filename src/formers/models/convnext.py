@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import BackboneConfig
 from formers.models.registry import register
 from formers.nn.spec import nets
@@ -109,7 +109,7 @@ CONVNEXT = register(
         name="ConvNext",
         config=ConvNextConfig,
         base="convnext",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads=HEADS,
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from formers.assemblies.factored import Factored
+from formers.assemblies.audio.factored_codec import FactoredCodec
 from formers.assemblies.family import Family
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
@@ -67,7 +67,7 @@ DAC = register(
         name="Dac",
         config=DacConfig,
         base="dac",
-        assembly=Factored(codec, {"down": "encoder", "up": "decoder", "books": "quantizer"}),
+        assembly=FactoredCodec(codec, {"down": "encoder", "up": "decoder", "books": "quantizer"}),
         heads={},
     )
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family
-from formers.assemblies.heard import Heard
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
 from formers.nn import spec
@@ -21,7 +21,7 @@ class Data2VecAudioConfig(hubert.SoundConfig, wav2vec2.VoicesConfig, wav2vec2.Ad
 
 def stack(c: Data2VecAudioConfig) -> spec.Stack:
     """The encoder."""
-    near = spec.NearPositions(
+    near = spec.ConvolutionalPositions(
         c.conv_pos_kernel_size,
         c.num_conv_pos_embedding_groups,
         c.num_conv_pos_embeddings,

@@ -7,8 +7,8 @@ from formers.assemblies.single import Single
 from formers.models import beit, upernet
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec import nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 
 
 class Data2VecVisionConfig(beit.VisionConfig):
@@ -28,12 +28,12 @@ def data2vec(c: Data2VecVisionConfig) -> spec.Stack:
 
 def pools(c: Data2VecVisionConfig, conv: upernet.Conv, read: int, wide: int) -> nets.Node:
     """Pools of a map, under newer names."""
-    run, blocks = (nets.BEGIN, "pooling", "conv", several.Grown()), len(c.pool_scales)
+    run, blocks = (nets.BEGIN, "pooling", "conv", multi_scale.Grown()), len(c.pool_scales)
     made = [
         nets.Node({"pooling": nets.Pool(to=to), "conv": conv(read, wide, 1)}, run) for to in c.pool_scales
     ]
-    runs = tuple((name,) for name in several.numbered("blocks", blocks))
-    return nets.Node({"blocks": nets.row(*made)}, (several.Branches(runs),))
+    runs = tuple((name,) for name in multi_scale.numbered("blocks", blocks))
+    return nets.Node({"blocks": nets.row(*made)}, (multi_scale.Branches(runs),))
 
 
 def pixels(c: Data2VecVisionConfig) -> Dense:

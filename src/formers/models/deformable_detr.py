@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.surveying import Surveying, Surveyor
+from formers.assemblies.vision.deformable_detection import DeformableDetector, DeformableQueryDetection
 from formers.models import bart, detr
 from formers.models.classes import backbone_class, map_widths
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.matching import Apart, Matching
 from formers.nn.spec import nets
-from formers.tasks.layered_detection import Spec as Objects
+from formers.tasks.deformable_detection import Spec as Objects
 
 
 class DeformableDetrConfig(detr.DetectorConfig):
@@ -83,7 +83,7 @@ def layer(c: Any, decoder: bool) -> spec.Layer:
 def half(c: DeformableDetrConfig, decoder: bool) -> spec.Stack:
     """The encoder over the places of maps, or the decoder."""
     return spec.Stack(
-        stem=spec.OnMaps(c.d_model, asks=decoder, dropout=0.0 if decoder else c.dropout),
+        stem=spec.MultiScaleRows(c.d_model, asks=decoder, dropout=0.0 if decoder else c.dropout),
         layers=(layer(c, decoder),) * (c.decoder_layers if decoder else c.encoder_layers),
         names=DECODER if decoder else ENCODER,
         width=c.d_model,
@@ -117,9 +117,9 @@ def narrowed(widths: list[int], levels: int, made: int) -> list[nets.Node]:
     return [narrow(read, made, halves) for read, halves in (*((one, False) for one in widths), *extra)]
 
 
-def about(c: DeformableDetrConfig) -> Surveyor:
+def about(c: DeformableDetrConfig) -> DeformableDetector:
     """What stands beside the stacks."""
-    return Surveyor(
+    return DeformableDetector(
         "middles" if c.position_embedding_type == "sine" else c.position_embedding_type,
         c.two_stage_num_proposals if c.two_stage else c.num_queries,
         narrowed(map_widths(c.backbone_config), c.num_feature_levels, c.d_model),
@@ -147,7 +147,7 @@ DEFORMABLE_DETR = register(
         name="DeformableDetr",
         config=DeformableDetrConfig,
         base="model",
-        assembly=Surveying(half, about, backbone_class),
+        assembly=DeformableQueryDetection(half, about, backbone_class),
         heads={"ForObjectDetection": Head("layered_detection", boxes)},
         aliases={"backbone.model": "backbone.conv_encoder.model"},
         ignored=detr.DETR.ignored,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.backed import Backed
 from formers.assemblies.family import Family, Head
+from formers.assemblies.vision.backbone_maps import BackboneMaps
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models.classes import backbone_of
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.spec import fusion, nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import fusion, multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 
 
 class DepthAnythingConfig(PretrainedConfig):
@@ -51,9 +51,9 @@ class DepthAnythingConfig(PretrainedConfig):
 def depths(c: DepthAnythingConfig) -> Dense:
     """Depths, as large as the patches are together."""
     widths, wide, inner = c.neck_hidden_sizes, c.fusion_hidden_size, c.head_hidden_size
-    each = several.Each(several.numbered("layers", len(widths)))
+    each = multi_scale.Each(multi_scale.numbered("layers", len(widths)))
     layers = fusion.reassembled(c.reassemble_hidden_size, widths, c.reassemble_factors)
-    stage = nets.Node({"layers": layers}, (several.Placed(), each))
+    stage = nets.Node({"layers": layers}, (multi_scale.Placed(), each))
     neck = fusion.neck(widths, wide, stage, fusion.fused(wide, len(widths), fusion.residual(wide), told=True))
     down, across = patch = spec.pair(c.patch_size)
     parts = {
@@ -63,10 +63,10 @@ def depths(c: DepthAnythingConfig) -> Dense:
         "conv3": nets.Conv(inner, 1, bias=True),
         "activation2": nets.Act("relu" if c.depth_estimation_type == "relative" else "sigmoid"),
     }
-    larger = several.Enlarged(down, corners=True, told=True)
+    larger = multi_scale.Enlarged(down, corners=True, told=True)
     first, *rest = parts
-    scaled = several.Times(c.max_depth or 1)
-    run: tuple[Any, ...] = (several.Pick(c.head_in_index), first, larger, *rest, scaled, nets.SINGLE)
+    scaled = multi_scale.Times(c.max_depth or 1)
+    run: tuple[Any, ...] = (multi_scale.Pick(c.head_in_index), first, larger, *rest, scaled, nets.SINGLE)
     return Dense({"neck": neck, "head": nets.Node(parts, run)}, patch=patch, trained=False)
 
 
@@ -77,7 +77,7 @@ DEPTH_ANYTHING = register(
         config=DepthAnythingConfig,
         base="depth_anything",
         bare="",
-        assembly=Backed(backbone_of),
+        assembly=BackboneMaps(backbone_of),
         heads={"ForDepthEstimation": Head("depth_estimation", depths, flat=True)},
     )
 )

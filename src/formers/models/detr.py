@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.detecting import Detecting, Detector
 from formers.assemblies.family import Family, Head
+from formers.assemblies.vision.query_detection import Detector, QueryDetection
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models import bart
@@ -178,7 +178,9 @@ DETR: Family = register(
         name="Detr",
         config=DetrConfig,
         base="model",
-        assembly=Detecting(half, about, backbone_class, lambda: class_of(DETR, "ForObjectDetection"), "detr"),
+        assembly=QueryDetection(
+            half, about, backbone_class, lambda: class_of(DETR, "ForObjectDetection"), "detr"
+        ),
         heads={"ForObjectDetection": BOXES, "ForSegmentation": PIXELS},
         aliases=ALIASES,
         ignored=(r"backbone\..*\.num_batches_tracked$",),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formers.assemblies.windowed import Windowed
+from formers.assemblies.vision.shifted_windows import Windowed
 from formers.models import swin
 from formers.models.registry import register
-from formers.nn.spec.windows import Windows
+from formers.nn.spec.shifted_windows import Windows
 
 
 class DonutSwinConfig(swin.Sizes):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar
 
-from formers.assemblies.backed import OwnMaps
 from formers.assemblies.family import Family, Head
+from formers.assemblies.vision.backbone_maps import OwnMaps
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models import vit
 from formers.models.classes import backbone_of, base_class, map_widths, may_give_rows
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.spec import fusion, nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import fusion, multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 
 
 class DPTConfig(PretrainedConfig):
@@ -113,7 +113,7 @@ def stack(c: DPTConfig) -> spec.Stack:
     image, patch = spec.pair(c.image_size), spec.pair(c.patch_size)
     _, kind, config = backbone_of(c)
     own |= {"network": partial(kind, config), "map_width": widths[-1]}
-    stem = spec.BackedPatches(c.num_channels or 3, image, patch, c.hidden_size, **own)
+    stem = spec.FeatureMapPatches(c.num_channels or 3, image, patch, c.hidden_size, **own)
     return vit.pooled(c, "DPTViTLayer", stem, HYBRID)
 
 
@@ -154,8 +154,8 @@ def depths(c: DPTConfig) -> Dense:
         nets.Act("relu"),
     )
     first = {"projection": nets.Conv(256, 256, 3, bias=True)} if c.add_projection else {}
-    bare = [several.Bare("relu")] if first else []
-    run: tuple[Any, ...] = (several.Pick(c.head_in_index), *first, *bare, "head")
+    bare = [multi_scale.Bare("relu")] if first else []
+    run: tuple[Any, ...] = (multi_scale.Pick(c.head_in_index), *first, *bare, "head")
     head = nets.Node({**first, "head": layers}, (*run, nets.SINGLE))
     return Dense({"neck": whole_neck(c), "head": head}, trained=False, **_read(c, _own(c)))
 
@@ -167,7 +167,7 @@ def labels(c: DPTConfig) -> Dense:
     def head(number: int, rate: float, *more: Any) -> nets.Node:
         out = nets.Conv(wide, c.num_labels, bias=True)
         layers = nets.row(nets.Conv(wide, wide, 3), norm, nets.Act("relu"), nets.Drop(rate), out, *more)
-        return nets.Node({"head": layers}, (several.Pick(number), "head"))
+        return nets.Node({"head": layers}, (multi_scale.Pick(number), "head"))
 
     larger = nets.Larger(corners=True)
     parts = {"neck": whole_neck(c), "head": head(c.head_in_index, c.semantic_classifier_dropout, larger)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn.spec import nets
@@ -144,7 +144,7 @@ EFFICIENTNET = register(
         name="EfficientNet",
         config=EfficientNetConfig,
         base="efficientnet",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"ForImageClassification": LABELS},
     )
 )

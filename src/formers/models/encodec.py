@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from formers.assemblies.coded import Coded
+from formers.assemblies.audio.codec import ChunkedCodec
 from formers.assemblies.family import Family
 from formers.configs import PretrainedConfig
 from formers.models.hubert import RENAMES
@@ -128,7 +128,7 @@ ENCODEC = register(
         name="Encodec",
         config=EncodecConfig,
         base="encodec",
-        assembly=Coded(codec, {"down": "encoder", "up": "decoder", "books": "quantizer"}),
+        assembly=ChunkedCodec(codec, {"down": "encoder", "up": "decoder", "books": "quantizer"}),
         heads={},
         renames=RENAMES,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from formers.assemblies.composed_pair import ComposedPair
 from formers.assemblies.family import Family, Head
-from formers.assemblies.joined import Joined
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class, predictor_class
 from formers.models.registry import config_class, config_of, register
@@ -44,7 +44,7 @@ ENCODER_DECODER = register(
         name="EncoderDecoder",
         config=EncoderDecoderConfig,
         base="encoder_decoder",
-        assembly=Joined(base_class, predictor_class, config_of),
+        assembly=ComposedPair(base_class, predictor_class, config_of),
         heads={"Model": Head("joined_generation", lambda c: None, flat=True)},
     )
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formers.assemblies.contacts import Contacts
 from formers.assemblies.family import Family, Head
+from formers.assemblies.text.contact_prediction import ContactPrediction
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models import bert, roberta, roberta_prelayernorm
@@ -100,7 +100,7 @@ ESM = register(
         name="Esm",
         config=EsmConfig,
         base="esm",
-        assembly=Contacts(stack),
+        assembly=ContactPrediction(stack),
         heads={
             "ForMaskedLM": Head("masked_lm", lambda c: replace(roberta.words(c), bias=False)),
             "ForSequenceClassification": Head(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.dual import Shared
 from formers.assemblies.family import Family, Head
-from formers.assemblies.united import United
+from formers.assemblies.multimodal.contrastive import Shared
+from formers.assemblies.multimodal.unimodal_and_joint import United
 from formers.configs import PretrainedConfig
 from formers.models import bert, flava_towers, vit
 from formers.models.classes import base_class, class_of
@@ -18,7 +18,7 @@ from formers.models.flava_towers import (
 )
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.united import Spec, Telling, alike
+from formers.tasks.unimodal_and_joint import Spec, Telling, alike
 
 _PARTS: dict[str, Any] = {
     "text_config": FlavaTextConfig,

@@ -7,13 +7,13 @@ from typing import Any
 
 from formers.assemblies.family import Family
 from formers.assemblies.single import Single
-from formers.assemblies.worded import Worded
+from formers.assemblies.vision.visual_codebook import Worded
 from formers.configs import PretrainedConfig
 from formers.models import bert, vit
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec import nets
-from formers.nn.spec.worded import Words
+from formers.nn.spec.visual_codebook import Words
 
 
 class FlavaLayersConfig(PretrainedConfig):

@@ -6,8 +6,8 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.fused_pair import FusedPair, MapConnector
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.multimodal.image_text_pair import ImageTextPair, MapConnector
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
@@ -151,7 +151,7 @@ FLORENCE2_VISION = register(
         name="Florence2Vision",
         config=Florence2VisionConfig,
         base="vision_tower",
-        assembly=Mapped(network, reads="hidden_states"),
+        assembly=FeatureMaps(network, reads="hidden_states"),
         heads={},
         bare="Backbone",
     )
@@ -162,7 +162,7 @@ FLORENCE2 = register(
         name="Florence2",
         config=Florence2Config,
         base="model",
-        assembly=FusedPair(
+        assembly=ImageTextPair(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

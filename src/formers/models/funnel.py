@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.funnelled import Funnelled
+from formers.assemblies.text.pooled_blocks import PooledBlocks
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
@@ -161,7 +161,7 @@ FUNNEL = register(
         name="Funnel",
         config=FunnelConfig,
         base="funnel",
-        assembly=Funnelled(stack),
+        assembly=PooledBlocks(stack),
         heads={
             "BaseModel": Head("encoder", lambda c: None, over="encoder"),
             "ForPreTraining": Head("replaced_tokens", replaced),

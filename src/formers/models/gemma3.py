@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
-from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.multimodal.image_text import Connector, ImageText
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import gemma2, llama, llava, qwen3
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import pooled
+from formers.nn.connectors import pooled
 from formers.nn.masks import Blocks, runs
 
 
@@ -119,7 +119,7 @@ SHOWN = register(
         name="Gemma3",
         config=Gemma3Config,
         base="model",
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

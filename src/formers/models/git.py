@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.preceded import Preceded
+from formers.assemblies.multimodal.image_prefix import Preceded
 from formers.assemblies.single import Single
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.staged import Staged
+from formers.assemblies.vision.hierarchical import Hierarchical
 from formers.models.registry import register
 from formers.models.segformer import StagedConfig, stages
-from formers.nn.spec import nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 
 
 class GLPNConfig(StagedConfig):
@@ -38,7 +38,7 @@ def _stage(read: int, wide: int, first: bool) -> nets.Node:
         nets.Conv(wide // 2, 2, 3, bias=True),
     )
     fusion = {**dict(zip(layers, convs, strict=True)), "sigmoid": nets.Act("sigmoid")}
-    weighed = nets.Node(fusion, (nets.SWAP, several.Weighed(tuple(fusion))))
+    weighed = nets.Node(fusion, (nets.SWAP, multi_scale.Weighed(tuple(fusion))))
     return nets.Node(
         {**parts, "fusion": weighed}, (nets.SWAP, "convolution", nets.Within("fusion"), "upsample")
     )
@@ -47,12 +47,13 @@ def _stage(read: int, wide: int, first: bool) -> nets.Node:
 def _depths(c: GLPNConfig) -> Dense:
     widths, wide = c.hidden_sizes[: c.num_encoder_blocks][::-1], c.decoder_hidden_size
     stages = nets.row(*(_stage(read, wide, not i) for i, read in enumerate(widths)))
-    run = (several.Fold("stages", near=True), several.Last("final_upsample"))
+    run = (multi_scale.Fold("stages", near=True), multi_scale.Last("final_upsample"))
     decoder = nets.Node({"stages": stages, "final_upsample": nets.Larger()}, run)
     inner, out = nets.Conv(wide, wide, 3, bias=True), nets.Conv(wide, 1, 3, bias=True)
-    bounded = (several.Bare("sigmoid"), several.Times(c.max_depth), nets.SINGLE)
+    bounded = (multi_scale.Bare("sigmoid"), multi_scale.Times(c.max_depth), nets.SINGLE)
     head = nets.Node(
-        {"head": nets.row(inner, nets.Act("relu"), out)}, (several.Pick(c.head_in_index), "head", *bounded)
+        {"head": nets.row(inner, nets.Act("relu"), out)},
+        (multi_scale.Pick(c.head_in_index), "head", *bounded),
     )
     return Dense({"decoder": decoder, "head": head})
 
@@ -63,7 +64,7 @@ GLPN = register(
         name="GLPN",
         config=GLPNConfig,
         base="glpn",
-        assembly=Staged(lambda c: stages(c, "GLPNLayer")),
+        assembly=Hierarchical(lambda c: stages(c, "GLPNLayer")),
         heads={"ForDepthEstimation": Head("depth_estimation", _depths)},
     )
 )

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
-from formers.assemblies.fused import Connector, Fused
-from formers.assemblies.pointed import Gridded
+from formers.assemblies.multimodal.image_text import Connector, ImageText
+from formers.assemblies.vision.promptable_masks import Gridded
 from formers.configs import PretrainedConfig
 from formers.models import llava, sam_vision
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
-from formers.nn.connecting import thinned
-from formers.nn.spec.gridded import GridLayers
+from formers.nn.connectors import thinned
+from formers.nn.spec.grid_layers import GridLayers
 
 
 class GotOcr2VisionConfig(PretrainedConfig):
@@ -114,7 +114,7 @@ GOT_OCR2 = register(
         model_type="got_ocr2",
         name="GotOcr2",
         config=GotOcr2Config,
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.enhancing import Enhanced
 from formers.assemblies.family import Family, Head
-from formers.assemblies.grounding import Grounder, Grounding
+from formers.assemblies.vision.feature_enhancer import EnhancerSpec
+from formers.assemblies.vision.grounded_detection import GroundedDetector, GroundedQueryDetection
 from formers.configs import PretrainedConfig
 from formers.models import bart, deformable_detr, detr
 from formers.models.classes import backbone_class, base_class, map_widths
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.fusing import Fusing
 from formers.nn.matching import Apart, Matching
+from formers.nn.mutual_attention import Fusing
 from formers.tasks.grounded_detection import Spec as Objects
 
 # BERT's ids of [CLS], [SEP], "." and "?", which stand between phrases
@@ -136,7 +136,7 @@ def layer(c: GroundingDinoConfig, decoder: bool) -> spec.Layer:
 
 def half(c: GroundingDinoConfig, decoder: bool) -> spec.Stack:
     """What layers do with places of maps, or the decoder."""
-    kind = spec.Grounded if decoder else spec.OnMaps
+    kind = spec.GroundedQueries if decoder else spec.MultiScaleRows
     return spec.Stack(
         stem=kind(c.d_model, asks=decoder, places="waves" if decoder else "given"),
         layers=(layer(c, decoder),) * (c.decoder_layers if decoder else c.encoder_layers),
@@ -188,7 +188,7 @@ LAYER = {
 }
 
 
-def enhanced(c: GroundingDinoConfig) -> Enhanced:
+def enhanced(c: GroundingDinoConfig) -> EnhancerSpec:
     """The layers over both sides."""
     fusing = Fusing(
         c.d_model,
@@ -199,7 +199,7 @@ def enhanced(c: GroundingDinoConfig) -> Enhanced:
         c.fusion_dropout,
         c.fusion_droppath,
     )
-    return Enhanced(half(c, False), words(c), fusing, LAYER)
+    return EnhancerSpec(half(c, False), words(c), fusing, LAYER)
 
 
 PATHS = {
@@ -217,9 +217,9 @@ PATHS = {
 }
 
 
-def about(c: GroundingDinoConfig) -> Grounder:
+def about(c: GroundingDinoConfig) -> GroundedDetector:
     """What stands beside both stacks."""
-    return Grounder(
+    return GroundedDetector(
         places=c.position_embedding_type,
         queries=c.num_queries,
         narrow=deformable_detr.narrowed(map_widths(c.backbone_config), c.num_feature_levels, c.d_model),
@@ -254,7 +254,7 @@ GROUNDING_DINO = register(
         name="GroundingDino",
         config=GroundingDinoConfig,
         base="model",
-        assembly=Grounding(half, enhanced, about, backbone_class, base_class),
+        assembly=GroundedQueryDetection(half, enhanced, about, backbone_class, base_class),
         heads={"ForObjectDetection": Head("grounded_detection", boxes)},
         ignored=detr.DETR.ignored,
     )

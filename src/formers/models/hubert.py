@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family, Head
-from formers.assemblies.heard import Heard
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.models.whisper import hidden, labels
 from formers.nn import spec
-from formers.tasks.frames import Spec as Moments
+from formers.tasks.frame_classification import Spec as Moments
 
 
 class SoundConfig(PretrainedConfig):
@@ -140,7 +140,7 @@ def layer(c: Any, mixer: spec.Attention, stable: bool) -> spec.Layer:
 
 
 def stack(
-    c: Any, name: str = "Hubert", tells: bool = False, near: spec.NearPositions | None = None
+    c: Any, name: str = "Hubert", tells: bool = False, near: spec.ConvolutionalPositions | None = None
 ) -> spec.Stack:
     """The encoder of a family of that name; if it says what is `near`, its norms are in one place.
 
@@ -155,7 +155,7 @@ def stack(
     each = near is not None or c.feat_extract_norm == "layer"
     reach = c.num_conv_pos_embeddings, c.num_conv_pos_embedding_groups
     act, after = c.feat_extract_activation, None if stable else norm
-    near = near or spec.NearPositions(*reach, None, act, after, c.hidden_dropout)
+    near = near or spec.ConvolutionalPositions(*reach, None, act, after, c.hidden_dropout)
     return spec.Stack(
         stem=waves(c, tells, each),
         layers=(layer(c, attention(c), stable),) * c.num_hidden_layers,

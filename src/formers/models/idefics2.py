@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
-from formers.assemblies.fused import Connector
-from formers.assemblies.gathered import Gathered
+from formers.assemblies.multimodal.image_text import Connector
+from formers.assemblies.multimodal.padded_images import Gathered
 from formers.configs import PretrainedConfig
 from formers.models import idefics3, llava
 from formers.models.classes import base_class

@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
-from formers.assemblies.fused import Connector
-from formers.assemblies.gathered import Gathered
+from formers.assemblies.multimodal.image_text import Connector
+from formers.assemblies.multimodal.padded_images import Gathered
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import llava, siglip
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import shuffled_layer
+from formers.nn.connectors import shuffled_layer
 
 
 class Idefics3VisionConfig(PretrainedConfig):

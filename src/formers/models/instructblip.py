@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.bridged import Bridged
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.query_bridge import QueryBridge
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import blip, blip_2_qformer, clip_towers
@@ -117,11 +117,11 @@ INSTRUCTBLIP = register(
         name="InstructBlip",
         config=InstructBlipConfig,
         base="blip",
-        assembly=Bridged(
+        assembly=QueryBridge(
             *(base_class, BRIDGE, READS, IMAGE, TEXT, writer_class),
             instructed=True,
             parts={
-                "states": Bridged(
+                "states": QueryBridge(
                     *(base_class, BRIDGE, READS[:-1], IMAGE, TEXT, base_class), instructed=True
                 ),
             },

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from formers.assemblies.family import Family
-from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.multimodal.image_text import Connector, ImageText
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import llava, vit
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import shuffled_layers
+from formers.nn.connectors import shuffled_layers
 
 NORMS: dict[str, Literal["layer", "rms"]] = {"layer_norm": "layer", "rms_norm": "rms"}
 
@@ -62,7 +62,7 @@ class InternVLConfig(PretrainedConfig):
         "text_config": {"model_type": "qwen2"},
         "vision_config": {},
     }
-    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": Fused.chosen}
+    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": ImageText.chosen}
     image_token_id: int = 151667
     image_seq_length: int = 256
     downsample_ratio: float = 0.5
@@ -161,7 +161,7 @@ INTERNVL = register(
         name="InternVL",
         config=InternVLConfig,
         base="model",
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

@@ -63,7 +63,7 @@ def stack(c: JetMoeConfig) -> spec.Stack:
     count, chosen, shared = c.num_local_experts, c.num_experts_per_tok, c.num_key_value_heads or 1
     each = spec.FeedForward(c.intermediate_size, c.activation_function, gated=True, fused=True, bias=False)
     experts = spec.Experts(count, chosen, each, stacked="rows", scores="softmax of chosen", shift=True)
-    mixer = spec.ChosenHeads(
+    mixer = spec.HeadExperts(
         spec.Heads(chosen * shared, shared, c.kv_channels),
         mask=Causal(),
         dropout=c.attention_dropout or 0.0,

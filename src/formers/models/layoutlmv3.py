@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.pictured import Pictured
+from formers.assemblies.multimodal.single_stream import Pictured
 from formers.configs import PretrainedConfig
 from formers.models import bert, roberta
 from formers.models.registry import register
@@ -105,7 +105,7 @@ def stack(c: LayoutLMv3Config) -> spec.Stack:
         dropout=c.hidden_dropout_prob,
     )
     return spec.Stack(
-        stem=spec.Paged(
+        stem=spec.DocumentPages(
             c.vocab_size,
             c.hidden_size,
             positions=spec.LearnedPositions(c.max_position_embeddings, padding_idx=c.pad_token_id),
@@ -154,7 +154,7 @@ LAYOUTLMV3 = register(
         name="LayoutLMv3",
         config=LayoutLMv3Config,
         base="layoutlmv3",
-        assembly=Pictured(stack, spec.Paged, reads=READS),
+        assembly=Pictured(stack, spec.DocumentPages, reads=READS),
         heads={
             "ForSequenceClassification": Head(
                 "sequence_classification", lambda c: replace(roberta.sequences(c), node=None), whole=True

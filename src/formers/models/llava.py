@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.fused import Connector, Fused
-from formers.assemblies.sized import Sized
+from formers.assemblies.multimodal.image_text import Connector, ImageText
+from formers.assemblies.multimodal.native_resolution import Sized
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
-from formers.nn.connecting import two_layers
+from formers.nn.connectors import two_layers
 from formers.tasks.specs import Words
 
 
@@ -35,7 +35,7 @@ class LlavaConfig(PretrainedConfig):
             "projection_dim": 768,
         },
     }
-    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": Fused.chosen}
+    _available: ClassVar[dict[str, tuple[Any, ...]]] = {"vision_feature_select_strategy": ImageText.chosen}
     image_token_index: int = 32000
     image_seq_length: int = 576
     projector_hidden_act: str = "gelu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.tiled import Tiled
+from formers.assemblies.multimodal.image_tiles import ImageTiles
 from formers.checkpoints import Rename
 from formers.models import llava
 from formers.models.classes import base_class
@@ -34,7 +34,7 @@ LLAVA_NEXT = register(
         model_type="llava_next",
         name="LlavaNext",
         config=LlavaNextConfig,
-        assembly=Tiled(
+        assembly=ImageTiles(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.tiled import Films, Tiled
+from formers.assemblies.multimodal.image_tiles import Films, ImageTiles
 from formers.models import llava, llava_next
 from formers.models.classes import base_class
 from formers.models.registry import register
-from formers.nn.connecting import GridPool
+from formers.nn.connectors import GridPool
 
 
 class LlavaNextVideoConfig(llava.LlavaConfig):
@@ -49,7 +49,7 @@ LLAVA_NEXT_VIDEO = register(
         model_type="llava_next_video",
         name="LlavaNextVideo",
         config=LlavaNextVideoConfig,
-        assembly=Tiled(
+        assembly=ImageTiles(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.tiled import Films, Tiled
+from formers.assemblies.multimodal.image_tiles import Films, ImageTiles
 from formers.core.tiles import most_tiles
 from formers.models import llava, llava_next
 from formers.models.classes import base_class
@@ -63,7 +63,7 @@ LLAVA_ONEVISION = register(
         model_type="llava_onevision",
         name="LlavaOnevision",
         config=LlavaOnevisionConfig,
-        assembly=Tiled(
+        assembly=ImageTiles(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.linked import Linked
+from formers.assemblies.text.entity_aware import Linked
 from formers.models import bert, layoutlm, roberta
 from formers.models.registry import register
 from formers.nn import spec
@@ -68,7 +68,7 @@ def stack(c: LukeConfig) -> spec.Stack:
         return made
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
     layer = spec.layer(
-        spec.Aware(heads, dropout=c.attention_probs_dropout_prob),
+        spec.EntityAware(heads, dropout=c.attention_probs_dropout_prob),
         spec.FeedForward(c.intermediate_size, c.hidden_act),
         entities.norm,
         dropout=c.hidden_dropout_prob,

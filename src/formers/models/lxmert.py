@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.crossing import Beside, Crossed
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.cross_modality import Beside, CrossModality
 from formers.configs import PretrainedConfig
 from formers.models import bert
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.crossing import Crossing
-from formers.tasks.crossed import AnswerSpec, CrossedSpec
+from formers.nn.mutual_layers import Crossing
+from formers.tasks.cross_modality import AnswerSpec, CrossModalitySpec
 
 
 class LxmertConfig(PretrainedConfig):
@@ -79,7 +79,7 @@ TELLING = {
 }
 
 
-def about(c: LxmertConfig) -> Crossed:
+def about(c: LxmertConfig) -> CrossModality:
     """Texts as BERT embeds them, and layers like BERT's over either side and over both."""
     text = spec.Stack(
         stem=spec.Tokens(
@@ -109,7 +109,7 @@ def about(c: LxmertConfig) -> Crossed:
         c.attention_probs_dropout_prob,
     )
     counts = {"text": c.l_layers, "crossing": c.x_layers, "regions": c.r_layers}
-    return Crossed(text, crossing, counts, (c.visual_feat_dim, c.visual_pos_dim), PATHS)
+    return CrossModality(text, crossing, counts, (c.visual_feat_dim, c.visual_pos_dim), PATHS)
 
 
 def answers(c: LxmertConfig) -> AnswerSpec:
@@ -117,7 +117,7 @@ def answers(c: LxmertConfig) -> AnswerSpec:
     return AnswerSpec(("answer_head", "logit_fc"), c.num_qa_labels, NORM)
 
 
-def pretraining(c: LxmertConfig) -> CrossedSpec:
+def pretraining(c: LxmertConfig) -> CrossModalitySpec:
     """Words, pairs, answers, and what is told of regions."""
     tells = {
         "obj": (c.visual_obj_loss, c.num_object_labels),
@@ -125,7 +125,7 @@ def pretraining(c: LxmertConfig) -> CrossedSpec:
         "feat": (c.visual_feat_loss, c.visual_feat_dim),
     }
     inside = "cls.predictions"
-    return CrossedSpec(
+    return CrossModalitySpec(
         out=f"{inside}.decoder",
         dense=f"{inside}.transform.dense",
         act=c.hidden_act,

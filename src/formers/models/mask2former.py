@@ -6,16 +6,16 @@ from math import log2
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.masked_segmenting import MaskedSegmenting
+from formers.assemblies.vision.masked_attention_segmentation import MaskedAttentionSegmenter
 from formers.configs import PretrainedConfig
 from formers.models import bart
 from formers.models.classes import backbone_class
 from formers.models.maskformer import STAGES
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.segments import Points, SegmentMatching
-from formers.nn.spec.masked import MaskedQueries
-from formers.tasks.query_masks import Labels
+from formers.nn.segment_matching import Points, SegmentMatching
+from formers.nn.spec.masked_attention import MaskedQueries
+from formers.tasks.query_segmentation import Labels
 
 
 class Mask2FormerConfig(PretrainedConfig):
@@ -90,7 +90,7 @@ def over_maps(c: Any, width: int, norm: spec.Norm, name: str) -> spec.Stack:
         dropout=c.dropout,
     )
     return spec.Stack(
-        stem=spec.OnMaps(width),
+        stem=spec.MultiScaleRows(width),
         layers=(layer,) * c.encoder_layers,
         names=names,
         width=width,
@@ -137,7 +137,7 @@ MASK2FORMER = register(
         name="Mask2Former",
         config=Mask2FormerConfig,
         base="model",
-        assembly=MaskedSegmenting(
+        assembly=MaskedAttentionSegmenter(
             lambda c: c.backbone_config,
             backbone_class,
             stack,

@@ -7,15 +7,15 @@ from functools import partial
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.segmenting import Segmenting
+from formers.assemblies.vision.query_segmentation import QuerySegmenter
 from formers.configs import PretrainedConfig
 from formers.models import detr
 from formers.models.classes import backbone_class
 from formers.models.maskformer_swin import MaskFormerSwinConfig
 from formers.models.registry import config_class, register
-from formers.nn.segments import SegmentMatching
-from formers.nn.spec import nets, several
-from formers.tasks.query_masks import Spec as Masks
+from formers.nn.segment_matching import SegmentMatching
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.query_segmentation import Spec as Masks
 
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
@@ -86,16 +86,16 @@ def pixels(c: MaskFormerConfig, widths: Sequence[int]) -> nets.Node:
     layers = [
         nets.Node(
             {"proj": mixed(read, wide, 1, gain, act=False), "block": mixed(wide, wide, 3, gain)},
-            ("proj", several.Raised(), "block"),
+            ("proj", multi_scale.Raised(), "block"),
         )
         for read in widths[-2::-1]
     ]
     pyramid = nets.Node(
         {"stem": mixed(widths[-1], wide, 3, gain), "layers": nets.row(*layers)},
-        (several.Fold("layers", first="stem"),),
+        (multi_scale.Fold("layers", first="stem"),),
     )
     last = nets.Conv(wide, c.mask_feature_size, 3, bias=True)
-    run = ("fpn", nets.KEEP, several.Pick(-1), "mask_projection")
+    run = ("fpn", nets.KEEP, multi_scale.Pick(-1), "mask_projection")
     return nets.Node({"fpn": pyramid, "mask_projection": last}, run, record=True)
 
 
@@ -113,7 +113,7 @@ MASKFORMER = register(
         name="MaskFormer",
         config=MaskFormerConfig,
         base="model",
-        assembly=Segmenting(
+        assembly=QuerySegmenter(
             settled,
             backbone_class,
             pixels,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Head
-from formers.assemblies.windowed import InnerWindowed
+from formers.assemblies.vision.shifted_windows import InnerWindowed
 from formers.configs import BackboneConfig
 from formers.models import donut_swin, swin
 from formers.models.registry import register
-from formers.nn.spec.windows import Windows
+from formers.nn.spec.shifted_windows import Windows
 
 
 class MaskFormerSwinConfig(swin.Sizes, BackboneConfig):

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.streaming_codec import FramedHalf, StreamingCodec
 from formers.assemblies.family import Family
-from formers.assemblies.framed import Framed, FramedHalf
 from formers.configs import PretrainedConfig
 from formers.models import encodec, llama
 from formers.models.registry import register
@@ -161,7 +161,7 @@ MIMI = register(
         name="Mimi",
         config=MimiConfig,
         base="mimi",
-        assembly=Framed(codec, stack, PATHS),
+        assembly=StreamingCodec(codec, stack, PATHS),
         heads={},
     )
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.fused import Connector
-from formers.assemblies.sized import Sized
+from formers.assemblies.multimodal.image_text import Connector
+from formers.assemblies.multimodal.native_resolution import Sized
 from formers.configs import PretrainedConfig
 from formers.models import llava
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import merged
+from formers.nn.connectors import merged
 
 
 class Mistral3Config(PretrainedConfig):

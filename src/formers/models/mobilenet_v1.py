@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn.spec import nets
@@ -74,7 +74,7 @@ MOBILENET = register(
         name="MobileNetV1",
         config=MobileNetV1Config,
         base="mobilenet_v1",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"ForImageClassification": LABELS},
     )
 )

@@ -7,11 +7,11 @@ from operator import mul
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
-from formers.nn.spec import nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 from formers.tasks.specs import Sequences
 
 
@@ -124,9 +124,9 @@ def pixels(c: MobileNetV2Config) -> Dense:
         "dropout": nets.Drop(c.classifier_dropout_prob, channels=True),
         "classifier": nets.Node({"convolution": nets.Conv(256, c.num_labels, bias=True, same=c.tf_padding)}),
     }
-    branches = several.Branches((("avg_pool", "conv_pool"), ("conv_aspp",)))
+    branches = multi_scale.Branches((("avg_pool", "conv_pool"), ("conv_aspp",)))
     head = nets.Node(parts, (branches, nets.TOGETHER, "conv_projection", "dropout", "classifier"))
-    run = (several.Pick(-1), "segmentation_head")
+    run = (multi_scale.Pick(-1), "segmentation_head")
     return Dense({"segmentation_head": head}, run, ignore=c.semantic_loss_ignore_index)
 
 
@@ -141,7 +141,7 @@ MOBILENET_V2 = register(
         name="MobileNetV2",
         config=MobileNetV2Config,
         base="mobilenet_v2",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={
             "ForImageClassification": LABELS,
             "ForSemanticSegmentation": Head("semantic_segmentation", pixels, pooler=False),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.mobilenet_v2 import LABELS, inverted
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec import nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 
 
 class MobileViTConfig(PretrainedConfig):
@@ -70,7 +70,7 @@ def _row(c: MobileViTConfig, wide: int) -> nets.Node:
     parts = {
         "attention": nets.Node(
             {
-                "attention": nets.Node(attention, (several.Attends(c.num_attention_heads),)),
+                "attention": nets.Node(attention, (multi_scale.Attends(c.num_attention_heads),)),
                 "output": nets.Node(mixed),
             }
         ),
@@ -102,7 +102,7 @@ def _layer(c: MobileViTConfig, stage: int, dilation: int, smaller: bool) -> nets
         "conv_projection": conv(c, wide, made, 1, act),
         "fusion": conv(c, 2 * made, made, kernel, act),
     }
-    rows = several.ByPatches(spec.pair(c.patch_size), ("transformer", "layernorm"))
+    rows = multi_scale.ByPatches(spec.pair(c.patch_size), ("transformer", "layernorm"))
     run = ("downsampling_layer", nets.BEGIN, "conv_kxk", "conv_1x1", rows, "conv_projection")
     return nets.Node(parts, (*run, nets.BESIDE, "fusion"), "MobileViTLayer")
 
@@ -145,17 +145,17 @@ def pixels(c: MobileViTConfig) -> Dense:
     mean = {"global_pool": nets.Pool(), "conv_1x1": conv(c, read, wide, 1, "relu")}
     reaches = (conv(c, read, wide, 3, "relu", dilation=rate) for rate in c.atrous_rates)
     convs = nets.row(
-        conv(c, read, wide, 1, "relu"), *reaches, nets.Node(mean, (nets.BEGIN, *mean, several.Grown()))
+        conv(c, read, wide, 1, "relu"), *reaches, nets.Node(mean, (nets.BEGIN, *mean, multi_scale.Grown()))
     )
-    runs = tuple((name,) for name in several.numbered("convs", len(convs.parts)))
+    runs = tuple((name,) for name in multi_scale.numbered("convs", len(convs.parts)))
     project = conv(c, len(convs.parts) * wide, wide, 1, "relu")
     aspp = {"convs": convs, "project": project, "dropout": nets.Drop(c.aspp_dropout_prob)}
     parts = {
-        "aspp": nets.Node(aspp, (several.Branches(runs), nets.TOGETHER, "project", "dropout")),
+        "aspp": nets.Node(aspp, (multi_scale.Branches(runs), nets.TOGETHER, "project", "dropout")),
         "dropout": nets.Drop(c.classifier_dropout_prob, channels=True),
         "classifier": plain(wide, c.num_labels, True),
     }
-    head = nets.Node(parts, (several.Pick(-1), *parts))
+    head = nets.Node(parts, (multi_scale.Pick(-1), *parts))
     return Dense({"segmentation_head": head}, ignore=c.semantic_loss_ignore_index)
 
 
@@ -165,7 +165,7 @@ MOBILEVIT = register(
         name="MobileViT",
         config=MobileViTConfig,
         base="mobilevit",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={
             "ForImageClassification": LABELS,
             "ForSemanticSegmentation": Head("semantic_segmentation", pixels, pooler=False),

@@ -106,7 +106,7 @@ def half(c: Any, decoder: bool) -> spec.Stack:
     )
     tokens = spec.Tokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
     return spec.Stack(
-        stem=tokens if decoder else spec.Samples(c.hidden_size),
+        stem=tokens if decoder else spec.RawSamples(c.hidden_size),
         layers=(layer,) * of["num_hidden_layers"],
         names=DECODER if decoder else ENCODER,
         width=c.hidden_size,
@@ -123,7 +123,7 @@ MOONSHINE = register(
         name="Moonshine",
         config=MoonshineConfig,
         base="model",
-        assembly=EncoderDecoder(half, stem=spec.Samples, places=True),
+        assembly=EncoderDecoder(half, stem=spec.RawSamples, places=True),
         heads={"ForConditionalGeneration": Head("speech_seq2seq", lambda c: Words("proj_out", bias=False))},
         order=(
             (

@@ -40,7 +40,7 @@ def stack(c: MraConfig) -> spec.Stack:
     """The encoder."""
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
     blocks = c.max_position_embeddings // _BLOCK
-    attention = spec.Resolved(
+    attention = spec.MultiResolution(
         heads,
         dropout=c.attention_probs_dropout_prob,
         drops=False,

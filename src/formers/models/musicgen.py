@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from formers.assemblies.audio.text_to_codes import CodeDecoder, TextToCodes
 from formers.assemblies.family import Family, Head
-from formers.assemblies.music import CodeDecoder, Music
 from formers.configs import PretrainedConfig
 from formers.models import bart
 from formers.models.classes import base_class, class_of, text_encoder_class
@@ -14,7 +14,7 @@ from formers.models.hubert import RENAMES
 from formers.models.registry import config_class, config_of, family_of, register
 from formers.nn import spec
 from formers.nn.masks import Causal
-from formers.tasks.spoken_codes import Books
+from formers.tasks.speech_stages import Books
 
 
 class MusicgenDecoderConfig(PretrainedConfig):
@@ -139,7 +139,7 @@ MUSICGEN = register(
         name="Musicgen",
         config=MusicgenConfig,
         base="encoder_decoder",
-        assembly=Music(
+        assembly=TextToCodes(
             text_encoder_class,
             base_class,
             lambda c: class_of(family_of(c.model_type), "ForCausalLM"),

@@ -52,7 +52,7 @@ def attending(c: bert.BertConfig, attention: spec.Attention, layer_class: str) -
 
 def stack(c: NystromformerConfig) -> spec.Stack:
     """The encoder."""
-    attention = spec.Landmarks(
+    attention = spec.LandmarkAttention(
         spec.Heads.split(c.hidden_size, c.num_attention_heads),
         dropout=c.attention_probs_dropout_prob,
         drops=False,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.masked_segmenting import TaskedSegmenting
+from formers.assemblies.vision.masked_attention_segmentation import TaskConditionedSegmenter
 from formers.configs import PretrainedConfig
 from formers.models.classes import backbone_class
 from formers.models.mask2former import larger, matching, over_maps
 from formers.models.maskformer import STAGES
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.spec.masked import TaskedQueries, Texts
-from formers.tasks.query_masks import Tasked
+from formers.nn.spec.masked_attention import TaskedQueries, Texts
+from formers.tasks.query_segmentation import Tasked
 
 
 class OneFormerConfig(PretrainedConfig):
@@ -135,7 +135,7 @@ ONEFORMER = register(
         name="OneFormer",
         config=OneFormerConfig,
         base="model",
-        assembly=TaskedSegmenting(
+        assembly=TaskConditionedSegmenter(
             lambda c: c.backbone_config,
             backbone_class,
             stack,

@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
-from formers.assemblies.dual import Dual
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.contrastive import Dual
 from formers.assemblies.nested import Wrapped
 from formers.assemblies.single import Single
 from formers.models import clip, clip_towers
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec import nets
-from formers.tasks.queried_objects import Spec
+from formers.tasks.open_vocabulary_detection import Spec
 
 
 class OwlViTTextConfig(clip_towers.CLIPTextConfig):

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.multimodal.image_text import Connector, ImageText
 from formers.configs import PretrainedConfig
 from formers.models import llava
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
-from formers.nn.connecting import one_layer
+from formers.nn.connectors import one_layer
 from formers.nn.masks import Blocks
 from formers.tasks.specs import Words
 
@@ -90,7 +90,7 @@ PALIGEMMA = register(
         name="PaliGemma",
         config=PaliGemmaConfig,
         base="model",
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

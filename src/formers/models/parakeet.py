@@ -6,14 +6,14 @@ import math
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from formers.assemblies.audio.waveform_encoder import SpectraEncoder
 from formers.assemblies.family import Family, Head
-from formers.assemblies.heard import HeardFrames
 from formers.assemblies.nested import Within
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.frames import Spec as Moments
+from formers.tasks.frame_classification import Spec as Moments
 
 
 class ParakeetEncoderConfig(PretrainedConfig):
@@ -131,7 +131,7 @@ def layer(c: ParakeetEncoderConfig) -> spec.Layer:
 def stack(c: ParakeetEncoderConfig) -> spec.Stack:
     """The encoder, which has no norm behind it."""
     return spec.Stack(
-        stem=spec.Strided(
+        stem=spec.StridedSpectra(
             c.num_mel_bins,
             c.hidden_size,
             c.subsampling_conv_channels,
@@ -158,7 +158,7 @@ PARAKEET_ENCODER = register(
         config=ParakeetEncoderConfig,
         base="encoder",
         bare="Encoder",
-        assembly=HeardFrames(stack),
+        assembly=SpectraEncoder(stack),
         heads={},
     )
 )

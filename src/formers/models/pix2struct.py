@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from formers.assemblies.composed_pair import ComposedPair
 from formers.assemblies.family import Family, Head
-from formers.assemblies.joined import Joined
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import t5
@@ -231,7 +231,7 @@ PIX2STRUCT = register(
         name="Pix2Struct",
         config=Pix2StructConfig,
         base="model",
-        assembly=Joined(
+        assembly=ComposedPair(
             base_class,
             whole_class,
             config_of,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn.spec import nets
@@ -99,7 +99,7 @@ POOLFORMER = register(
         name="PoolFormer",
         config=PoolFormerConfig,
         base="poolformer",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"ForImageClassification": Head("image_classification", labels)},
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.foreseeing import Foreseeing
+from formers.assemblies.text.future_tokens import FutureTokensPair
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
@@ -105,9 +105,9 @@ def half(c: ProphetNetConfig, decoder: bool) -> spec.Stack:
     )
     stem, attention, cross = tokens, plain, None
     if decoder:
-        stem = spec.Foreseen(**{**vars(tokens), "streams": c.ngram})
+        stem = spec.FutureTokenStreams(**{**vars(tokens), "streams": c.ngram})
         buckets = Buckets(c.num_buckets, c.relative_max_distance, two_sided=False)
-        attention = spec.Foresight(heads, Causal(), c.attention_dropout, streams=c.ngram, buckets=buckets)
+        attention = spec.FutureTokens(heads, Causal(), c.attention_dropout, streams=c.ngram, buckets=buckets)
         cross = replace(plain, cross=True) if c.add_cross_attention else None
     inner = c.decoder_ffn_dim if decoder else c.encoder_ffn_dim
     feedforward = spec.FeedForward(inner, c.activation_function, dropout=c.activation_dropout)
@@ -135,7 +135,7 @@ PROPHETNET = register(
         name="ProphetNet",
         config=ProphetNetConfig,
         base="prophetnet",
-        assembly=Foreseeing(half, table="word_embeddings"),
+        assembly=FutureTokensPair(half, table="word_embeddings"),
         heads={
             "ForConditionalGeneration": Head("seq2seq_lm", words),
             "ForCausalLM": Head("causal_lm", words, over="decoder"),

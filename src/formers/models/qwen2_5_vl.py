@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.shown import Grids
+from formers.assemblies.multimodal.dynamic_resolution import Grids
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import qwen2_vl
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.grid_positions import Shown
+from formers.nn.multimodal_positions import Shown
 
 
 class Qwen2_5_VLVisionConfig(PretrainedConfig):  # noqa: N801  (the ecosystem's name)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.fused import Connector
-from formers.assemblies.listening import Listening, Shortened
+from formers.assemblies.multimodal.audio_text import AudioText, Shortened
+from formers.assemblies.multimodal.image_text import Connector
 from formers.configs import PretrainedConfig
 from formers.models import bart, llava, whisper
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import one_layer
+from formers.nn.connectors import one_layer
 from formers.tasks.specs import Words
 
 
@@ -97,7 +97,7 @@ QWEN2_AUDIO = register(
         name="Qwen2Audio",
         config=Qwen2AudioConfig,
         base="model",
-        assembly=Listening(
+        assembly=AudioText(
             base_class,
             text=("language_model", "text_config"),
             sound=("audio_tower", "audio_config"),

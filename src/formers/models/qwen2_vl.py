@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.shown import Grids, Kind, Showing
+from formers.assemblies.multimodal.dynamic_resolution import DynamicResolution, Grids, Kind
 from formers.assemblies.single import Single
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
@@ -15,8 +15,8 @@ from formers.models import llama, qwen2
 from formers.models.classes import base_class
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.grid_positions import Shown
 from formers.nn.masks import Causal
+from formers.nn.multimodal_positions import Shown
 from formers.nn.positions import Rotary
 from formers.tasks.specs import Words
 
@@ -254,7 +254,7 @@ def whole(
         name=name,
         config=config,
         base="model",
-        assembly=Showing(
+        assembly=DynamicResolution(
             base_class,
             text=("language_model", "text_config"),
             image=("visual", "vision_config"),

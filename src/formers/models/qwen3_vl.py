@@ -7,14 +7,14 @@ from dataclasses import replace
 from math import isqrt
 from typing import Any, ClassVar
 
-from formers.assemblies.shown import Grids
+from formers.assemblies.multimodal.dynamic_resolution import Grids
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import llama, qwen2_vl, qwen3
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.grid_positions import Shown
 from formers.nn.masks import Causal
+from formers.nn.multimodal_positions import Shown
 
 
 class Qwen3VLVisionConfig(PretrainedConfig):
@@ -99,7 +99,7 @@ def text(c: Qwen3VLTextConfig) -> spec.Stack:
     mixer = replace(plain, rotary=rotary, qk_norm=spec.Norm("rms", c.rms_norm_eps))
     layers = (llama.block(c, mixer, feedforward),) * c.num_hidden_layers
     made = llama.decoder(c, layers, "Qwen3VLTextDecoderLayer", names=qwen3.NAMES)
-    stem = spec.ShownTokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
+    stem = spec.DeepVisualTokens(c.vocab_size, c.hidden_size, padding_idx=c.pad_token_id)
     return replace(made, stem=stem)
 
 
@@ -118,7 +118,7 @@ TEXT = register(
         "qwen3_vl_text",
         "Qwen3VLText",
         Qwen3VLTextConfig,
-        Single(text, spec.ShownTokens, reads=TEXT_READS),
+        Single(text, spec.DeepVisualTokens, reads=TEXT_READS),
     )
 )
 IMAGE = register(

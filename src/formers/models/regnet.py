@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from formers.assemblies.family import Family
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models import resnet
 from formers.models.registry import register
@@ -69,7 +69,7 @@ REGNET = register(
         name="RegNet",
         config=RegNetConfig,
         base="regnet",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"ForImageClassification": resnet.LABELS},
     )
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import BackboneConfig
 from formers.models.registry import register
 from formers.nn.spec import nets
@@ -114,7 +114,7 @@ RESNET = register(
         name="ResNet",
         config=ResNetConfig,
         base="resnet",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={
             "ForImageClassification": LABELS,
             "Backbone": Head("backbone", lambda c: Maps([c.embedding_size, *c.hidden_sizes]), flat=True),

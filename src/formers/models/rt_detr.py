@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.looking import Hybrid, Looker, Looking
+from formers.assemblies.vision.hybrid_detection import Hybrid, HybridDetector, HybridQueryDetection
 from formers.configs import PretrainedConfig
 from formers.models import detr
 from formers.models.classes import backbone_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
+from formers.nn.box_proposals import Denoising
 from formers.nn.matching import Apart, Matching
-from formers.nn.proposing import Denoising
-from formers.nn.spec import nets, several
-from formers.tasks.refined_detection import Spec as Objects
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.iterative_detection import Spec as Objects
 
 
 class RTDetrConfig(PretrainedConfig):
@@ -125,7 +125,9 @@ def half(
     if c.normalize_before and not decoder:  # what the last part reads is what its result is added to
         *first, last = layer.parts
         layer = replace(layer, parts=(*first, replace(last, keeps="normed")))
-    stem = spec.OnMaps(width, asks=True, logits=True, places="boxes", learns=True) if decoder else None
+    stem = (
+        spec.MultiScaleRows(width, asks=True, logits=True, places="boxes", learns=True) if decoder else None
+    )
     return spec.Stack(
         stem=stem or spec.Vectors(width),
         layers=(layer,) * (c.decoder_layers if decoder else c.encoder_layers),
@@ -183,11 +185,13 @@ def hybrid(c: RTDetrConfig) -> Hybrid:
     }
 
     def both(first: str, second: str) -> tuple[tuple[str, str], ...]:
-        return tuple(zip(several.numbered(first, count), several.numbered(second, count), strict=True))
+        return tuple(
+            zip(multi_scale.numbered(first, count), multi_scale.numbered(second, count), strict=True)
+        )
 
     run = (
-        several.Downward(both("lateral_convs", "fpn_blocks")),
-        several.Upward(both("downsample_convs", "pan_blocks")),
+        multi_scale.Downward(both("lateral_convs", "fpn_blocks")),
+        multi_scale.Upward(both("downsample_convs", "pan_blocks")),
     )
     return Hybrid(
         half(c, False),
@@ -225,13 +229,13 @@ PATHS = {
 }
 
 
-def about(c: RTDetrConfig) -> Looker:
+def about(c: RTDetrConfig) -> HybridDetector:
     """What stands beside the decoder."""
     extra = c.num_feature_levels - len(c.decoder_in_channels)
     reads = [*c.decoder_in_channels, *(c.decoder_in_channels[-1:] + [c.d_model] * extra)[:extra]]
     strides = [1] * len(c.decoder_in_channels) + [2] * extra
     noise = Denoising(c.num_denoising, c.num_labels, c.label_noise_ratio, c.box_noise_scale)
-    return Looker(
+    return HybridDetector(
         hybrid(c),
         [narrow(one, c.encoder_hidden_dim, c, 1e-5) for one in c.encoder_in_channels],
         [narrow(one, c.d_model, c, c.batch_norm_eps, step) for one, step in zip(reads, strides, strict=True)],
@@ -268,7 +272,7 @@ RT_DETR = register(
         name="RTDetr",
         config=RTDetrConfig,
         base="model",
-        assembly=Looking(half, about, backbone_class),
+        assembly=HybridQueryDetection(half, about, backbone_class),
         heads={"ForObjectDetection": Head("refined_detection", boxes)},
         aliases=ALIASES,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.models import resnet
 from formers.models.registry import register
 from formers.nn.spec import nets
@@ -75,7 +75,7 @@ RT_DETR_RESNET = register(
         config=RTDetrResNetConfig,
         base="resnet",
         bare="",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"Backbone": Head("backbone", lambda c: Maps([c.embedding_size, *c.hidden_sizes]), flat=True)},
     )
 )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Head
-from formers.assemblies.looking import Looking
+from formers.assemblies.vision.hybrid_detection import HybridQueryDetection
 from formers.models import rt_detr
 from formers.models.classes import backbone_class
 from formers.models.registry import register
@@ -41,7 +41,7 @@ RT_DETR_V2 = register(
         model_type="rt_detr_v2",
         name="RTDetrV2",
         config=RTDetrV2Config,
-        assembly=Looking(
+        assembly=HybridQueryDetection(
             partial(rt_detr.half, looks=looks, names=NAMES, name="RTDetrV2"), rt_detr.about, backbone_class
         ),
         heads={

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.pointed import PointedMasks
+from formers.assemblies.vision.promptable_masks import PointedMasks
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.models.sam_vision import SamVisionConfig, net
 from formers.nn.spec import nets
-from formers.nn.spec.gridded import Feed, Pointed, Prompts
+from formers.nn.spec.grid_layers import Feed, Pointed, Prompts
 
 
 class SamPromptEncoderConfig(PretrainedConfig):

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Head
-from formers.assemblies.pyramids import SharpMasks
+from formers.assemblies.vision.promptable_pyramids import HighResolutionMasks
 from formers.configs import PretrainedConfig
 from formers.models import sam
 from formers.models.registry import register
 from formers.models.sam2_vision import Sam2VisionConfig, neck, net, pair
-from formers.nn.spec.gridded import Pointed, Prompts
+from formers.nn.spec.grid_layers import Pointed, Prompts
 
 
 class Sam2PromptEncoderConfig(PretrainedConfig):
@@ -147,7 +147,7 @@ SAM2 = register(
         name="Sam2",
         config=Sam2Config,
         base="sam2",
-        assembly=SharpMasks(*PARTS),
+        assembly=HighResolutionMasks(*PARTS),
         heads={"Model": Head("mask_generation", lambda c: None)},
         ignored=(  # of what remembers the frames of a film
             r"memory_.*",

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Head
-from formers.assemblies.filmed import FilmMasks
+from formers.assemblies.vision.video_masks import VideoMasks
 from formers.configs import PretrainedConfig
 from formers.models import sam, sam2
 from formers.models.registry import register
 from formers.models.sam2_vision import Sam2VisionConfig
-from formers.nn.nets.remembering import halvings
+from formers.nn.nets.memory_attention import halvings
 from formers.nn.spec import nets
-from formers.nn.spec.remembering import Recalling, Remembering
+from formers.nn.spec.memory_attention import FrameMemory, MemoryAttention
 
 
 class Sam2VideoPromptEncoderConfig(sam2.Sam2PromptEncoderConfig):
@@ -149,7 +149,7 @@ def fused(c: Sam2VideoConfig) -> nets.Node:
     return nets.Node(parts, run)
 
 
-def memory(c: Sam2VideoConfig) -> Remembering:
+def memory(c: Sam2VideoConfig) -> FrameMemory:
     """What is remembered of frames."""
     wide, kept = c.memory_encoder_hidden_size, c.memory_encoder_output_channels
     blocks = nets.row(*(fused(c) for _ in range(c.memory_fuser_num_layers)))
@@ -159,7 +159,7 @@ def memory(c: Sam2VideoConfig) -> Remembering:
         "memory_fuser": nets.Node({"layers": blocks}),
         "projection": nets.Conv(wide, kept, bias=True),
     }
-    recall = Recalling(
+    recall = MemoryAttention(
         width=c.memory_attention_hidden_size,
         read=kept,
         inner=c.memory_attention_feed_forward_hidden_size,
@@ -175,7 +175,7 @@ def memory(c: Sam2VideoConfig) -> Remembering:
         layer_names=LAYER,
         heads_names={**sam.HEADS, "o": "o_proj"},
     )
-    return Remembering(
+    return FrameMemory(
         recall=recall,
         encoder=nets.Node(
             encoder, ("feature_projection", nets.Plus("mask_downsampler"), "memory_fuser", "projection")
@@ -203,7 +203,7 @@ SAM2_VIDEO = register(
         name="Sam2Video",
         config=Sam2VideoConfig,
         base="sam2_video",
-        assembly=FilmMasks(sam2.PARTS, memory),
+        assembly=VideoMasks(sam2.PARTS, memory),
         heads={"ForMaskGeneration": Head("mask_generation", lambda c: None, other="sam2")},
         spelt={"ForMaskGeneration": "Sam2Model"},
         ignored=(),

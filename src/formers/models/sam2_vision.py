@@ -6,10 +6,10 @@ import itertools
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
-from formers.assemblies.pyramids import PooledGrids, Pyramids
+from formers.assemblies.vision.promptable_pyramids import PooledGrids, Pyramids
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
-from formers.nn.spec.gridded import Feed
+from formers.nn.spec.grid_layers import Feed
 from formers.nn.spec.pooled_grids import PooledGrid, PooledLayer, Pyramid
 
 _STAGES = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family
-from formers.assemblies.pointed import Gridded
+from formers.assemblies.vision.promptable_masks import Gridded
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec import nets
-from formers.nn.spec.gridded import Feed, GridLayer, GridLayers
+from formers.nn.spec.grid_layers import Feed, GridLayer, GridLayers
 
 
 class SamVisionConfig(PretrainedConfig):

@@ -7,20 +7,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from formers.assemblies.audio.speech_translation import TextAndSpeechTranslation
+from formers.assemblies.audio.unit_vocoder import UnitVocoder
 from formers.assemblies.base import Assembly
 from formers.assemblies.encoder_decoder import EncoderDecoder
 from formers.assemblies.family import Family, Head
-from formers.assemblies.translating import TranslatingBoth
-from formers.assemblies.unit_voiced import UnitVoiced
 from formers.configs import PretrainedConfig
 from formers.models import bart, m2m_100, wav2vec2_bert, wav2vec2_conformer
 from formers.models.classes import class_of
 from formers.models.registry import family_of, register
 from formers.models.speecht5_hifigan import vocoder
 from formers.nn import spec
-from formers.nn.spec.voiced import UnitVoice
+from formers.nn.spec.speech_synthesis import UnitVoice
 from formers.tasks.specs import Words
-from formers.tasks.voiced_translation import Spec as Voiced
+from formers.tasks.speech_to_speech import Spec as EndToEndSpeech
 
 
 class SeamlessM4TConfig(PretrainedConfig):
@@ -152,13 +152,13 @@ BEHIND = {
 }
 
 
-def behind(c: Any, name: str) -> spec.Behind:
+def behind(c: Any, name: str) -> spec.PostEncoder:
     """A feed-forward, layers that make eight rows one, and a norm."""
     norm, rate = bart.NORM, c.adaptor_dropout
     heads = spec.Heads.split(c.hidden_size, c.speech_encoder_attention_heads)
     inner = spec.FeedForward(c.speech_encoder_intermediate_size, "relu", dropout=rate)
     mixer = spec.Attention(heads, dropout=c.speech_encoder_dropout)
-    return spec.Behind(
+    return spec.PostEncoder(
         *(c.hidden_size, c.hidden_size, c.num_adapter_layers if c.add_adapter else 0),
         *(c.adaptor_kernel_size, c.adaptor_stride, c.adaptor_stride // 2),
         "adapter" if c.add_adapter else "",
@@ -205,7 +205,7 @@ def heard(c: Any, one: spec.Layer, names: spec.Names, name: str) -> spec.Stack:
         names=names if kind == "rotary" else names.with_(stack={"rotary": None}),
         width=c.hidden_size,
         layer_class=f"{name}ConformerEncoderLayer",
-        near=spec.NearPositions(0, 1, dropout=rate, idle=True),
+        near=spec.ConvolutionalPositions(0, 1, dropout=rate, idle=True),
         final_norm=spec.Norm("layer", eps),
         layer_drop=c.speech_encoder_layerdrop,
         behind=behind(c, name),
@@ -262,11 +262,11 @@ def voice(c: Any) -> UnitVoice:
     )
 
 
-def voiced(c: Any) -> Voiced:
+def voiced(c: Any) -> EndToEndSpeech:
     """The output table, and what speaks."""
     own = family_of(c.model_type)
     units, speaks = class_of(own, UNITS), class_of(own, "CodeHifiGan")
-    return Voiced(**vars(words(c)), units=units, voice=speaks, offset=c.vocoder_offset)
+    return EndToEndSpeech(**vars(words(c)), units=units, voice=speaks, offset=c.vocoder_offset)
 
 
 def heads(units: Head) -> dict[str, Head]:
@@ -283,10 +283,10 @@ def heads(units: Head) -> dict[str, Head]:
     }
 
 
-def both(stacks: Any, units: Assembly, speaks: Callable[[Any], UnitVoice]) -> TranslatingBoth:
+def both(stacks: Any, units: Assembly, speaks: Callable[[Any], UnitVoice]) -> TextAndSpeechTranslation:
     """All models of a family, of its stacks."""
-    others = {"units": units, "voice": UnitVoiced(speaks, lambda c: c.initializer_range)}
-    return TranslatingBoth.whole(stacks, PATHS, others, SPEAKS)
+    others = {"units": units, "voice": UnitVocoder(speaks, lambda c: c.initializer_range)}
+    return TextAndSpeechTranslation.whole(stacks, PATHS, others, SPEAKS)
 
 
 UNITS = "TextToUnitForConditionalGeneration"

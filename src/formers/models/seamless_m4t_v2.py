@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.non_autoregressive_units import Lettered
 from formers.assemblies.family import Family
-from formers.assemblies.lettered import Lettered
 from formers.models import bart, seamless_m4t, wav2vec2_bert, wav2vec2_conformer
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Chunk
-from formers.nn.spec.voiced import LetterRows, UnitVoice
+from formers.nn.spec.speech_synthesis import LetterRows, UnitVoice
 
 _OWN = seamless_m4t.SeamlessM4TConfig
 

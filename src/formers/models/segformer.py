@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.staged import Staged
+from formers.assemblies.vision.hierarchical import Hierarchical
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec import nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 from formers.tasks.specs import Sequences
 
 
@@ -75,7 +75,7 @@ def _layer(c: StagedConfig, i: int, number: int) -> spec.Layer:
     """A layer of the stage i, with its number in all stages."""
     norm, width, dropout = spec.Norm("layer", 1e-5), c.hidden_sizes[i], c.hidden_dropout_prob
     heads = spec.Heads.split(width, c.num_attention_heads[i])
-    attention = spec.Reduced(heads, dropout=c.attention_probs_dropout_prob, ratio=c.sr_ratios[i])
+    attention = spec.SpatialReduction(heads, dropout=c.attention_probs_dropout_prob, ratio=c.sr_ratios[i])
     mixed = spec.MixedFeedForward(int(width * c.mlp_ratios[i]), c.hidden_act, dropout=dropout)
     skip = c.drop_path_rate * number / max(sum(c.depths) - 1, 1)
     parts = (("attention", attention), ("feedforward", mixed))
@@ -114,9 +114,9 @@ def _segmented(c: SegformerConfig) -> Dense:
         "dropout": nets.Drop(c.classifier_dropout_prob),
         "classifier": nets.Conv(wide, c.num_labels, bias=True),
     }
-    each = several.Each(several.numbered("linear_c", len(widths)), rows=True)
+    each = multi_scale.Each(multi_scale.numbered("linear_c", len(widths)), rows=True)
     last = ("batch_norm", "activation", "dropout", "classifier")
-    decoder = nets.Node(parts, (each, several.Mixed("linear_fuse"), *last))
+    decoder = nets.Node(parts, (each, multi_scale.Mixed("linear_fuse"), *last))
     return Dense({"decode_head": decoder}, ignore=c.semantic_loss_ignore_index)
 
 
@@ -126,7 +126,7 @@ SEGFORMER = register(
         name="Segformer",
         config=SegformerConfig,
         base="segformer",
-        assembly=Staged(lambda c: stages(c, rows=not c.reshape_last_stage)),
+        assembly=Hierarchical(lambda c: stages(c, rows=not c.reshape_last_stage)),
         heads={
             "ForImageClassification": Head(
                 "image_classification", lambda c: Sequences("classifier", pool="mean")

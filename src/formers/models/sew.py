@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family, Head
-from formers.assemblies.heard import Heard
 from formers.models import deberta_v2, hubert
 from formers.models.registry import register
 from formers.models.whisper import labels
@@ -60,7 +60,7 @@ def stem(c: Any, eps: float) -> spec.Waves:
     return replace(made, apart=True, eps=eps)
 
 
-def near(c: FewerConfig, norm: spec.Norm | None, dropout: float | None) -> spec.NearPositions:
+def near(c: FewerConfig, norm: spec.Norm | None, dropout: float | None) -> spec.ConvolutionalPositions:
     """The convolution that makes rows fewer.
 
     Raises:
@@ -69,7 +69,9 @@ def near(c: FewerConfig, norm: spec.Norm | None, dropout: float | None) -> spec.
     if c.squeeze_factor < 2:
         raise ValueError(f"squeeze_factor is 2 or more, not {c.squeeze_factor}: layers read fewer rows")
     reach = c.num_conv_pos_embeddings, c.num_conv_pos_embedding_groups
-    return spec.NearPositions(*reach, None, c.feat_extract_activation, norm, dropout, c.squeeze_factor)
+    return spec.ConvolutionalPositions(
+        *reach, None, c.feat_extract_activation, norm, dropout, c.squeeze_factor
+    )
 
 
 def stack(c: SEWConfig) -> spec.Stack:

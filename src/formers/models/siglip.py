@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.dual import Dual, Shared
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.contrastive import Dual, Shared
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.dual import Dual
+from formers.assemblies.multimodal.contrastive import Dual
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import siglip

@@ -70,9 +70,9 @@ class Speech2TextConfig(PretrainedConfig):
 ENCODER = bart.PRE_NORM.with_(embeddings={"token": None, "thinning": "conv"})
 
 
-def sounds(c: Speech2TextConfig) -> spec.Thinned:
+def sounds(c: Speech2TextConfig) -> spec.GatedSubsampling:
     """The encoder's stem."""
-    return spec.Thinned(
+    return spec.GatedSubsampling(
         c.input_feat_per_channel * c.input_channels,
         c.d_model,
         tuple(c.conv_kernel_sizes),
@@ -108,7 +108,7 @@ SPEECH_TO_TEXT = register(
         name="Speech2Text",
         config=Speech2TextConfig,
         base="model",
-        assembly=EncoderDecoder(half, stem=spec.Thinned),
+        assembly=EncoderDecoder(half, stem=spec.GatedSubsampling),
         heads={"ForConditionalGeneration": Head("speech_seq2seq", lambda c: Words("lm_head", bias=False))},
         ignored=(r"embed_positions\.weights?$",),
         order=bart.ORDER,

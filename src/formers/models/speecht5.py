@@ -6,16 +6,16 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from formers.assemblies.audio.speech_pair import Spoken
 from formers.assemblies.family import Family, Head
-from formers.assemblies.spoken import Spoken
 from formers.configs import PretrainedConfig
 from formers.models import bart, hubert
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Causal
-from formers.nn.spec.voiced import Refined
+from formers.nn.spec.speech_synthesis import Refined
 from formers.tasks.specs import Words
-from formers.tasks.spectrograms import Guide, Spec
+from formers.tasks.text_to_spectrogram import Guide, Spec
 
 
 class SpeechT5Config(PretrainedConfig):
@@ -159,7 +159,7 @@ def stack(c: Any, decoder: bool, stem: Any, embeddings: spec.Paths) -> spec.Stac
         names=replace(DECODER if decoder else ENCODER, embeddings=embeddings),
         width=c.hidden_size,
         layer_class=f"SpeechT5{'De' if decoder else 'En'}coderLayer",
-        near=None if decoder else spec.NearPositions(0, 1, norm=norm, dropout=c.hidden_dropout),
+        near=None if decoder else spec.ConvolutionalPositions(0, 1, norm=norm, dropout=c.hidden_dropout),
         decoder=decoder,
         layer_drop=c.decoder_layerdrop if decoder else c.encoder_layerdrop,
         reports="plain",
@@ -173,7 +173,7 @@ def heard(c: Any) -> spec.PlacedWaves:
     waves = hubert.waves(c, tells=False, each=c.feat_extract_norm == "layer")
     return spec.PlacedWaves(
         **vars(waves),
-        near=spec.NearPositions(*reach, activation=c.feat_extract_activation),
+        near=spec.ConvolutionalPositions(*reach, activation=c.feat_extract_activation),
         padding_idx=c.pad_token_id,
     )
 

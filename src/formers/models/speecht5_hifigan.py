@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from formers.assemblies.audio.vocoder import VocoderModel
 from formers.assemblies.family import Family, Head
-from formers.assemblies.vocoded import Vocoded
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
-from formers.nn.spec.voiced import Vocoder
+from formers.nn.spec.speech_synthesis import Vocoder
 
 
 class SpeechT5HifiGanConfig(PretrainedConfig):
@@ -47,7 +47,7 @@ SPEECHT5_HIFIGAN = register(
         config=SpeechT5HifiGanConfig,
         base="vocoder",
         bare="",
-        assembly=Vocoded(vocoder, lambda c: c.initializer_range),
+        assembly=VocoderModel(vocoder, lambda c: c.initializer_range),
         heads={"Model": Head("vocoder", lambda c: None)},
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.paired import Paired
+from formers.assemblies.vision.keypoint_matching import PairedKeypoints
 from formers.configs import PretrainedConfig
 from formers.models.classes import point_finder_class
 from formers.models.registry import config_class, register
@@ -78,7 +78,7 @@ SUPERGLUE = register(
         config=SuperGlueConfig,
         base="superglue",
         bare="",
-        assembly=Paired(
+        assembly=PairedKeypoints(
             lambda c: (
                 "keypoint_detector",
                 point_finder_class(c.keypoint_detector_config),

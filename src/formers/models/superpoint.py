@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn.nets.keypoints import PLACES
@@ -83,7 +83,7 @@ SUPERPOINT = register(
         config=SuperPointConfig,
         base="superpoint",
         bare="",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"ForKeypointDetection": Head("keypoint_detection", points, flat=True)},
     )
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.windowed import Windowed
+from formers.assemblies.vision.shifted_windows import Windowed
 from formers.configs import BackboneConfig, PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec.nets import ChannelNorm
-from formers.nn.spec.windows import Windows
+from formers.nn.spec.shifted_windows import Windows
 from formers.tasks.backbone import Spec as Maps
 from formers.tasks.masked_image import Spec as Pixels
 from formers.tasks.specs import Sequences

@@ -6,14 +6,14 @@ from math import log2
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.restoring import Restoring
+from formers.assemblies.vision.restoration import Restoring
 from formers.configs import PretrainedConfig
 from formers.models import swin, swinv2
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec import nets, several
-from formers.nn.spec.windows import Restoring as Around
-from formers.nn.spec.windows import Windows
+from formers.nn.spec import multi_scale, nets
+from formers.nn.spec.shifted_windows import Restoring as Around
+from formers.nn.spec.shifted_windows import Windows
 from formers.tasks.image_to_image import Spec
 
 _COLOURS = (0.4488, 0.4371, 0.4040)  # means of the pictures that it was trained on
@@ -145,14 +145,14 @@ def upsampler(c: Swin2SRConfig) -> nets.Node | None:
     if c.upsampler == "nearest+conv":
         between = dict.fromkeys(("conv_up1", "conv_up2", "conv_hr"), conv(_INNER, _INNER))
         parts = {**before, **between, **last, "lrelu": nets.Act("leaky_relu", 0.2)}
-        larger = [(several.Repeated(), name, "lrelu") for name in ("conv_up1", "conv_up2")]
+        larger = [(multi_scale.Repeated(), name, "lrelu") for name in ("conv_up1", "conv_up2")]
         return nets.Node(parts, (*before, *larger[0], *larger[1], "conv_hr", "lrelu", *last))
     if c.upsampler == "pixelshuffle_aux":
         again = nets.row(conv(3, _INNER), nets.Act("leaky_relu"))
         aside: dict[str, Any] = {"conv_aux": conv(_INNER, c.num_channels), "conv_after_aux": again}
         beside = {"conv_bicubic": conv(c.num_channels, _INNER)}
         parts = {**beside, **before, **aside, "upsample": shuffled(c.upscale), **last}
-        cut, seen = several.CutTo(c.upscale), nets.Plus("conv_bicubic")
+        cut, seen = multi_scale.CutTo(c.upscale), nets.Plus("conv_bicubic")
         return nets.Node(parts, (*before, *aside, "upsample", cut, seen, *last))
     return None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Head
-from formers.assemblies.windowed import Windowed
+from formers.assemblies.vision.shifted_windows import Windowed
 from formers.configs import BackboneConfig
 from formers.models import swin
 from formers.models.registry import register
-from formers.nn.spec.windows import Windows
+from formers.nn.spec.shifted_windows import Windows
 from formers.tasks.backbone import Spec as Maps
 
 

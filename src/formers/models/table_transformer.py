@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.detecting import Detecting, Detector
 from formers.assemblies.family import Family
+from formers.assemblies.vision.query_detection import Detector, QueryDetection
 from formers.models import detr
 from formers.models.classes import backbone_class, class_of
 from formers.models.registry import register
@@ -38,7 +38,7 @@ TABLE_TRANSFORMER: Family = register(
         name="TableTransformer",
         config=TableTransformerConfig,
         base="model",
-        assembly=Detecting(
+        assembly=QueryDetection(
             half, about, backbone_class, lambda: class_of(TABLE_TRANSFORMER, "ForObjectDetection")
         ),
         heads={"ForObjectDetection": detr.BOXES},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.mapped import Mapped
+from formers.assemblies.vision.feature_maps import FeatureMaps
 from formers.checkpoints import Rename
 from formers.configs import BackboneConfig
 from formers.models.registry import register
@@ -87,7 +87,7 @@ TIMM = register(
         name="Timm",
         config=TimmBackboneConfig,
         base="_backbone",
-        assembly=Mapped(net),
+        assembly=FeatureMaps(net),
         heads={"Backbone": Head("backbone", lambda c: Maps(named(c).widths), flat=True)},
         renames=(Rename("_backbone.{rest}", "{rest}", written=True),),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family, Head
-from formers.assemblies.heard import Heard
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.replaced_rows import Clustered, Replaced
+from formers.tasks.unit_pretraining import Clustered, Replaced
 
 
 class UniSpeechConfig(hubert.WaveConfig, wav2vec2.CodesConfig):

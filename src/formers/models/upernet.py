@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from formers.assemblies.backed import Backed
 from formers.assemblies.family import Family, Head
+from formers.assemblies.vision.backbone_maps import BackboneMaps
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models.classes import backbone_of, map_widths
 from formers.models.registry import config_class, register
-from formers.nn.spec import nets, several
-from formers.tasks.dense import Spec as Dense
+from formers.nn.spec import multi_scale, nets
+from formers.tasks.dense_prediction import Spec as Dense
 
 Conv = Callable[[int, int, int], nets.Node]  # of what it reads, of what it makes, reach
 Pools = Callable[[Any, Conv, int, int], nets.Node]
@@ -59,7 +59,7 @@ def named(norm: str, conv_name: str = "conv") -> Conv:
 def pools(c: Any, conv: Conv, read: int, wide: int) -> nets.Node:
     """Pools of a map, as large as it is."""
     found = nets.row(*(nets.row(nets.Pool(to=scale), conv(read, wide, 1)) for scale in c.pool_scales))
-    return nets.Node(found.parts, (several.Branches(tuple((name,) for name in found.parts)),))
+    return nets.Node(found.parts, (multi_scale.Branches(tuple((name,) for name in found.parts)),))
 
 
 def decoder(
@@ -79,8 +79,8 @@ def decoder(
         "fpn_bottleneck": conv(len(widths) * wide, wide, 3),
     }
     pooled = (nets.BEGIN, "psp_modules", nets.BESIDE, beneath)
-    laterals = several.Each(several.numbered("lateral_convs", count), pooled)
-    run = (laterals, nets.DOWN, several.Each(several.numbered("fpn_convs", count)), nets.ALIKE)
+    laterals = multi_scale.Each(multi_scale.numbered("lateral_convs", count), pooled)
+    run = (laterals, nets.DOWN, multi_scale.Each(multi_scale.numbered("fpn_convs", count)), nets.ALIKE)
     return nets.Node(parts, (*run, nets.TOGETHER, "fpn_bottleneck", "classifier"))
 
 
@@ -89,7 +89,7 @@ def beside(c: Any, conv: Conv, widths: Sequence[int]) -> nets.Node:
     read, wide, count = widths[2], c.auxiliary_channels, c.auxiliary_num_convs
     convs = [conv(wide if i else read, wide, 3) for i in range(count)]
     parts: dict[str, Any] = {"convs": nets.row(*convs) if count else nets.Act()}
-    run: tuple[Any, ...] = (several.Pick(2), nets.BEGIN, "convs")
+    run: tuple[Any, ...] = (multi_scale.Pick(2), nets.BEGIN, "convs")
     if c.auxiliary_concat_input:
         parts["conv_cat"] = conv(read + wide, wide, 3)
         run = (*run, nets.BESIDE, "conv_cat")
@@ -114,7 +114,7 @@ UPERNET = register(
         config=UperNetConfig,
         base="",
         bare="",
-        assembly=Backed(backbone_of),
+        assembly=BackboneMaps(backbone_of),
         heads={"ForSemanticSegmentation": Head("semantic_segmentation", labels, flat=True)},
     )
 )

@@ -11,7 +11,7 @@ from formers.configs import PretrainedConfig
 from formers.models import vit
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.hidden_clips import Spec as Pixels
+from formers.tasks.masked_video import Spec as Pixels
 from formers.tasks.specs import Sequences, Transform
 
 
@@ -50,7 +50,7 @@ PATHS = {"embed": "encoder_to_decoder", "mask": "mask_token", "norm": "norm", "o
 def stack(c: VideoMAEConfig) -> spec.Stack:
     """The encoder."""
     one = vit.layer(c, dropout=c.hidden_dropout_prob, biases=(c.qv_bias, False, c.qv_bias))
-    stem = spec.Clips(
+    stem = spec.Tubelets(
         **vars(vit.patches(c, leads=(), placed=False)),
         frames=c.num_frames,
         depth=c.tubelet_size,
@@ -99,7 +99,7 @@ VIDEOMAE = register(
         name="VideoMAE",
         config=VideoMAEConfig,
         base="videomae",
-        assembly=Single(stack, spec.Clips, reads=("pixel_values", "bool_masked_pos")),
+        assembly=Single(stack, spec.Tubelets, reads=("pixel_values", "bool_masked_pos")),
         heads={
             "ForPreTraining": Head("hidden_clips", pixels),
             "ForVideoClassification": Head("video_classification", labels),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.pictured import Pictured
+from formers.assemblies.multimodal.single_stream import Pictured
 from formers.configs import PretrainedConfig
 from formers.models import bert, vit
 from formers.models.registry import register

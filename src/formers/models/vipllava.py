@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.fused import Connector, Fused
+from formers.assemblies.multimodal.image_text import Connector, ImageText
 from formers.configs import PretrainedConfig
 from formers.models import llava
 from formers.models.classes import base_class
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.connecting import normed_layers
+from formers.nn.connectors import normed_layers
 
 
 class VipLlavaConfig(PretrainedConfig):
@@ -59,7 +59,7 @@ VIPLLAVA = register(
         model_type="vipllava",
         name="VipLlava",
         config=VipLlavaConfig,
-        assembly=Fused(
+        assembly=ImageText(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

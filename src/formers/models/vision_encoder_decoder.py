@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from formers.assemblies.composed_pair import ComposedPair
 from formers.assemblies.family import Family, Head
-from formers.assemblies.joined import Joined
 from formers.models.classes import base_class, predictor_class
 from formers.models.encoder_decoder import DECODES, EncoderDecoderConfig
 from formers.models.registry import config_of, register
@@ -28,7 +28,7 @@ VISION_ENCODER_DECODER = register(
         name="VisionEncoderDecoder",
         config=VisionEncoderDecoderConfig,
         base="vision_encoder_decoder",
-        assembly=Joined(base_class, predictor_class, config_of, stem=spec.Patches),
+        assembly=ComposedPair(base_class, predictor_class, config_of, stem=spec.Patches),
         heads={"Model": Head("joined_captions", lambda c: None, flat=True)},
     )
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.coupled import Coupled
-from formers.assemblies.dual import Shared
 from formers.assemblies.family import Family, Head
+from formers.assemblies.multimodal.contrastive import Shared
+from formers.assemblies.multimodal.contrastive_pair import ContrastivePair
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.registry import config_class, config_of, register
@@ -38,7 +38,7 @@ VISION_TEXT_DUAL_ENCODER = register(
         name="VisionTextDualEncoder",
         config=VisionTextDualEncoderConfig,
         base="vision_text_dual_encoder",
-        assembly=Coupled(
+        assembly=ContrastivePair(
             config_of,
             base_class,
             text=("text_model", "text_config"),

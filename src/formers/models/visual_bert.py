@@ -10,7 +10,7 @@ from formers.configs import PretrainedConfig
 from formers.models import bert
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.regions import PhraseSpec
+from formers.tasks.region_tasks import PhraseSpec
 from formers.tasks.specs import PreTrainingSpec, Sequences
 
 
@@ -52,7 +52,7 @@ NAMES = bert.NAMES.with_(
 def stack(c: VisualBertConfig) -> spec.Stack:
     """BERT's layers over both."""
     made = bert.encoder(c, "VisualBertLayer")
-    stem = spec.Regions(**vars(made.stem), source=c.visual_embedding_dim)
+    stem = spec.TextAndRegions(**vars(made.stem), source=c.visual_embedding_dim)
     return replace(made, stem=stem, names=NAMES)
 
 
@@ -79,7 +79,7 @@ VISUAL_BERT = register(
         base="visual_bert",
         assembly=Single(
             stack,
-            spec.Regions,
+            spec.TextAndRegions,
             reads=(
                 *("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"),
                 *("visual_embeds", "visual_attention_mask", "visual_token_type_ids", "image_text_alignment"),

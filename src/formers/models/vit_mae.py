@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.masked import Masked
+from formers.assemblies.vision.masked_autoencoder import Masked
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models import vit
 from formers.models.registry import register
 from formers.nn import spec
-from formers.tasks.hidden_pixels import Spec as Pixels
+from formers.tasks.masked_autoencoding import Spec as Pixels
 
 
 class ViTMAEConfig(PretrainedConfig):
@@ -50,7 +50,7 @@ LAYER, OLDER = "decoder.decoder_layers.{i}", {k: v for k, v in vit.NEWER.items()
 
 def stack(c: ViTMAEConfig) -> spec.Stack:
     """The encoder."""
-    stem = spec.SomePatches(**vars(vit.patches(c, fixed=True)), hidden=c.mask_ratio)
+    stem = spec.VisiblePatches(**vars(vit.patches(c, fixed=True)), hidden=c.mask_ratio)
     return vit.plain(c, "ViTMAELayer", stem, NAMES)
 
 
@@ -91,7 +91,7 @@ VIT_MAE = register(
         base="vit",
         assembly=Masked(
             stack,
-            spec.SomePatches,
+            spec.VisiblePatches,
             reads=("pixel_values", "noise", "interpolate_pos_encoding", "attention_mask"),
         ),
         heads={"ForPreTraining": Head("hidden_pixels", pixels)},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from formers.assemblies.audio.end_to_end_speech import EndToEndSpeech
 from formers.assemblies.family import Family, Head
-from formers.assemblies.voiced import Voiced
 from formers.configs import PretrainedConfig
 from formers.models.hubert import RENAMES
 from formers.models.registry import register
 from formers.nn import spec
-from formers.nn.spec.voiced import Durations, Gated, Separable, SplineFlow, Vocoder, Voice
+from formers.nn.spec.speech_synthesis import Durations, Gated, Separable, SplineFlow, Vocoder, Voice
 
 
 class VitsConfig(PretrainedConfig):
@@ -164,7 +164,7 @@ VITS = register(
         name="Vits",
         config=VitsConfig,
         base="vits",
-        assembly=Voiced(stack, voice),
+        assembly=EndToEndSpeech(stack, voice),
         heads={"Model": Head("text_to_waveform", lambda c: None)},
         renames=RENAMES,
     )

@@ -35,7 +35,7 @@ class VivitConfig(PretrainedConfig):
 def stack(c: VivitConfig) -> spec.Stack:
     """The encoder."""
     depth, *patch = c.tubelet_size
-    stem = spec.Clips(
+    stem = spec.Tubelets(
         c.num_channels,
         spec.pair(c.image_size),
         spec.pair(patch),
@@ -55,7 +55,7 @@ VIVIT = register(
         config=VivitConfig,
         base="vivit",
         assembly=Single(
-            stack, spec.Clips, reads=("pixel_values", "interpolate_pos_encoding", "attention_mask")
+            stack, spec.Tubelets, reads=("pixel_values", "interpolate_pos_encoding", "attention_mask")
         ),
         heads={"ForVideoClassification": Head("video_classification", vit.LABELS.spec)},
         order=vit.ORDER,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family, Head
-from formers.assemblies.heard import Heard
 from formers.configs import PretrainedConfig
 from formers.models import hubert
 from formers.models.registry import register
 from formers.models.whisper import labels
 from formers.nn import spec
-from formers.tasks.contrasted_rows import Spec as Contrasted
-from formers.tasks.frames import Spec as Moments
-from formers.tasks.voices import Spec as Voices
+from formers.tasks.contrastive_pretraining import Spec as Contrasted
+from formers.tasks.frame_classification import Spec as Moments
+from formers.tasks.speaker_verification import Spec as Voices
 
 
 class CodesConfig(PretrainedConfig):
@@ -64,13 +64,13 @@ class Wav2Vec2Config(hubert.WaveConfig, CodesConfig, VoicesConfig, AdapterConfig
     adapter_attn_dim: int | None = None
 
 
-def behind(c: AdapterConfig, name: str) -> spec.Behind | None:
+def behind(c: AdapterConfig, name: str) -> spec.PostEncoder | None:
     """Layers behind the encoder of a family of that name, where the config has them."""
     if not c.add_adapter:
         return None
     shape = c.num_adapter_layers, c.adapter_kernel_size, c.adapter_stride, 1
     widths, norm = (c.hidden_size, c.output_hidden_size or c.hidden_size), spec.Norm("layer", 1e-5)
-    return spec.Behind(*widths, *shape, "adapter", f"{name}AdapterLayer", {"conv": "conv"}, norm)
+    return spec.PostEncoder(*widths, *shape, "adapter", f"{name}AdapterLayer", {"conv": "conv"}, norm)
 
 
 def whole(c: Any) -> Any:

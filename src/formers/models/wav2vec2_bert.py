@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family
-from formers.assemblies.heard import Heard
 from formers.configs import PretrainedConfig
 from formers.models import wav2vec2, wav2vec2_conformer
 from formers.models.registry import register
@@ -98,7 +98,7 @@ FIRST = {
 }
 
 
-def behind(c: Wav2Vec2BertConfig) -> spec.Behind | None:
+def behind(c: Wav2Vec2BertConfig) -> spec.PostEncoder | None:
     """Layers with attention behind the encoder, and a feed-forward before them, where the config has them."""
     between = c.use_intermediate_ffn_before_adapter
     if not (c.add_adapter or between):
@@ -109,7 +109,7 @@ def behind(c: Wav2Vec2BertConfig) -> spec.Behind | None:
     heads = spec.Heads.split(wide, c.num_attention_heads)
     widened = spec.FeedForward(c.intermediate_size, c.adapter_act, dropout=c.activation_dropout)
     mixer = spec.Attention(heads, dropout=c.attention_dropout)
-    return spec.Behind(
+    return spec.PostEncoder(
         *(c.hidden_size, wide, count),
         *(c.adapter_kernel_size, c.adapter_stride, c.adapter_stride // 2),
         "adapter" if c.add_adapter else "",
@@ -153,7 +153,7 @@ def stack(c: Wav2Vec2BertConfig) -> spec.Stack:
         names=NAMES.with_(layer=wav2vec2_conformer.PLACES.get(c.position_embeddings_type, {})),
         width=c.hidden_size,
         layer_class="Wav2Vec2BertEncoderLayer",
-        near=spec.NearPositions(0, 1, dropout=c.hidden_dropout, idle=True),
+        near=spec.ConvolutionalPositions(0, 1, dropout=c.hidden_dropout, idle=True),
         layer_drop=c.layerdrop,
         behind=behind(c),
         reports="plain",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family
-from formers.assemblies.heard import Heard
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
 from formers.nn import spec
@@ -114,7 +114,7 @@ def layer(c: Any, mixer: spec.Attention, along: spec.GatedConvolution, norm: spe
 
 def stack(c: Wav2Vec2ConformerConfig) -> spec.Stack:
     """The encoder. Files keep convolutions that nothing runs."""
-    near = spec.NearPositions(
+    near = spec.ConvolutionalPositions(
         c.num_conv_pos_embeddings, c.num_conv_pos_embedding_groups, dropout=c.hidden_dropout, idle=True
     )
     made = hubert.stack(c, "Wav2Vec2Conformer", tells=True, near=near)

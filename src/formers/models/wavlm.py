@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from formers.assemblies.audio.waveform_encoder import Heard
 from formers.assemblies.family import Family
-from formers.assemblies.heard import Heard
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
 from formers.nn import spec

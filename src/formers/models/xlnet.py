@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.permuted import Permuted
+from formers.assemblies.text.permutation import Permutation
 from formers.configs import PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
@@ -144,7 +144,7 @@ XLNET = register(
         name="XLNet",
         config=XLNetConfig,
         base="transformer",
-        assembly=Permuted(stack),
+        assembly=Permutation(stack),
         heads={
             "LMHeadModel": Head("permuted_lm", lambda c: Words("lm_loss", shifts=False)),
             "ForSequenceClassification": Head("sequence_classification", sequences),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formers.assemblies.multilingual import Multilingual
+from formers.assemblies.text.language_adapters import LanguageAdapters
 from formers.models import bert, roberta
 from formers.models.registry import register
 from formers.nn import spec
@@ -89,6 +89,6 @@ XMOD = register(
         model_type="xmod",
         name="Xmod",
         config=XmodConfig,
-        assembly=Multilingual(stack),
+        assembly=LanguageAdapters(stack),
     )
 )

@@ -52,7 +52,7 @@ NAMES = vit.NAMES.with_(
 
 def stack(c: YolosConfig) -> spec.Stack:
     """The encoder."""
-    stem = spec.AskedPatches(
+    stem = spec.QueryPatches(
         c.num_channels,
         spec.pair(c.image_size),
         spec.pair(c.patch_size),
@@ -76,7 +76,7 @@ YOLOS = register(
         name="Yolos",
         config=YolosConfig,
         base="vit",
-        assembly=Single(stack, spec.AskedPatches, reads=("pixel_values", "pixel_mask")),
+        assembly=Single(stack, spec.QueryPatches, reads=("pixel_values", "pixel_mask")),
         heads={"ForObjectDetection": BOXES},
         order=(
             ("attention", "intermediate", "output", "layernorm_before", "layernorm_after"),

@@ -37,7 +37,7 @@ class YosoConfig(bert.BertConfig):
 
 def stack(c: YosoConfig) -> spec.Stack:
     """The encoder."""
-    attention = spec.Hashed(
+    attention = spec.HashedAttention(
         spec.Heads.split(c.hidden_size, c.num_attention_heads),
         dropout=c.attention_probs_dropout_prob,
         drops=False,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.backed import Backed
 from formers.assemblies.family import Family, Head
+from formers.assemblies.vision.backbone_maps import BackboneMaps
 from formers.configs import PretrainedConfig
 from formers.configs.backbone import refuse_named
 from formers.models import dpt
 from formers.models.classes import backbone_of
 from formers.models.registry import config_class, register
 from formers.nn import spec
-from formers.nn.spec.bins import Bins, Range, Router
-from formers.tasks.binned_depth import Spec
+from formers.nn.spec.depth_bins import Bins, Range, Router
+from formers.tasks.metric_depth import Spec
 
 _ROUTED = 128  # width of the vector that tells the kind of a picture
 
@@ -145,7 +145,7 @@ ZOEDEPTH = register(
         config=ZoeDepthConfig,
         base="zoedepth",
         bare="",
-        assembly=Backed(backbone_of),
+        assembly=BackboneMaps(backbone_of),
         heads={"ForDepthEstimation": Head("binned_depth", depths, flat=True)},
     )
 )

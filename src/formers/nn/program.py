@@ -147,7 +147,7 @@ class Step:
         raise NotImplementedError(f"{type(self).__name__} computes nothing")
 
     def swift(self, node: Any) -> Callable[[Flow], None] | None:
-        """The same for passes of single tokens, with the leaves looked up; see `nn.swift`. None: as `run`.
+        """The same for passes of single tokens, with the leaves looked up; see `nn.few_rows`. None: as `run`.
 
         It holds the leaves, and not `node`.
         """

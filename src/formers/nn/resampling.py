@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from formers.nn import spec
 from formers.nn.activations import Activation
-from formers.nn.connecting import Between
+from formers.nn.connectors import Between
 from formers.nn.fresh import Constant, begins
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.nn import spec, swift
+from formers.nn import few_rows, spec
 from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, DropPath, drop
 from formers.nn.fresh import Constant
@@ -113,7 +113,7 @@ class Normalise(Step):
         """As `run`."""
         if self.apart:
             return None
-        norm_of, notes = swift.normalise(leaf(node, self.role)), self.notes
+        norm_of, notes = few_rows.normalise(leaf(node, self.role)), self.notes
 
         def run(flow: Flow) -> None:
             flow.x = norm_of(flow.x)
@@ -249,14 +249,14 @@ def apply_rows(node: Any, role: str, x: Tensor, watched: bool, act_role: str = "
     return apply(node, role, x.reshape(-1, x.shape[-1]), False, act_role).view(*x.shape[:-1], -1)
 
 
-def swift_apply(node: Any, role: str, act_role: str = "", act: str | None = None) -> swift.Product:
+def swift_apply(node: Any, role: str, act_role: str = "", act: str | None = None) -> few_rows.Product:
     """`apply`, with the leaves looked up."""
     projection, found = leaf(node, role), leaf(node, act_role) if act_role and has(node, act_role) else None
     if found is None:
-        return swift.product(projection, act)
+        return few_rows.product(projection, act)
     if type(found) is Activation:
-        return swift.product(projection, found.name)
-    of = swift.product(projection)
+        return few_rows.product(projection, found.name)
+    of = few_rows.product(projection)
     return lambda x: found(of(x))
 
 

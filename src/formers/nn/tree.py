@@ -26,7 +26,7 @@ class Wiring:
         facts: anything else that its owner keeps, by name.
         flat: the program with those of its nodes written out, for a tree that was just walked; see
             `program.flatten`. It names modules of one tree, so that no copy has it.
-        swift: the same with the steps' swift forms; see `nn.swift`.
+        swift: the same with the steps' swift forms; see `nn.few_rows`.
     """
 
     __slots__ = ("facts", "flat", "program", "roles", "swift")

@@ -119,7 +119,7 @@ TASKS = (
     ),
     Task(  # likewise
         "visual-question-answering",
-        "formers.pipelines.image.questions:VisualQuestionAnsweringPipeline",
+        "formers.pipelines.image.visual_questions:VisualQuestionAnsweringPipeline",
         model_classes=("AutoModelForVisualQuestionAnswering",),
         default=("dandelin/vilt-b32-finetuned-vqa", "d0a1f6a"),
         aliases=("vqa",),
@@ -131,7 +131,7 @@ TASKS = (
     ),
     Task(  # before the rewriting of texts, whose heads end alike
         "image-text-to-text",
-        "formers.pipelines.image.talks:ImageTextToTextPipeline",
+        "formers.pipelines.image.image_text_to_text:ImageTextToTextPipeline",
         model_classes=("AutoModelForImageTextToText",),
         default=("Qwen/Qwen3-VL-2B-Instruct", "8964489"),
         heads=(
@@ -153,7 +153,7 @@ TASKS = (
     ),
     Task(  # likewise, and behind it: models that read pictures alone are asked about those
         "any-to-any",
-        "formers.pipelines.image.anything:AnyToAnyPipeline",
+        "formers.pipelines.image.any_to_any:AnyToAnyPipeline",
         model_classes=("AutoModelForMultimodalLM",),
         default=("google/gemma-3n-E4B-it", "c1221e9"),
         heads=("Qwen2AudioForConditionalGeneration",),
@@ -173,7 +173,7 @@ TASKS = (
     ),
     Task(  # before question answering too, and behind image-to-text, which is asked of models of both
         "document-question-answering",
-        "formers.pipelines.image.documents:DocumentQuestionAnsweringPipeline",
+        "formers.pipelines.image.document_questions:DocumentQuestionAnsweringPipeline",
         model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
         default=("impira/layoutlm-document-qa", "beed3c4"),
         heads=(
@@ -259,7 +259,7 @@ TASKS = (
     ),
     Task(
         "video-classification",
-        "formers.pipelines.image.films:VideoClassificationPipeline",
+        "formers.pipelines.image.video_classification:VideoClassificationPipeline",
         model_classes=("AutoModelForVideoClassification",),
         default=("MCG-NJU/videomae-base-finetuned-kinetics", "488eb9a"),
         heads=("ForVideoClassification",),
@@ -314,7 +314,7 @@ TASKS = (
     ),
     Task(
         "image-to-image",
-        "formers.pipelines.image.pictures:ImageToImagePipeline",
+        "formers.pipelines.image.image_to_image:ImageToImagePipeline",
         model_classes=("AutoModelForImageToImage",),
         default=("caidas/swin2SR-classical-sr-x2-64", "cee1c92"),
         heads=("ForImageSuperResolution",),
@@ -330,7 +330,7 @@ TASKS = (
     ),
     Task(
         "keypoint-matching",
-        "formers.pipelines.image.matching:KeypointMatchingPipeline",
+        "formers.pipelines.image.keypoint_matching:KeypointMatchingPipeline",
         model_classes=("AutoModelForKeypointMatching",),
         default=("magic-leap-community/superglue_outdoor", "f4041f8"),
         heads=("ForKeypointMatching",),

@@ -58,7 +58,7 @@ def __getattr__(name: str) -> Any:
     elif name in SOUNDS:
         value = importlib.import_module("formers.processing.auto").named_extractor(name)
     elif name in PAIRS:
-        value = importlib.import_module("formers.processing.named").named_pair(name)
+        value = importlib.import_module("formers.processing.processor_classes").named_pair(name)
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"formers.processing.{_MODULE_OF[name]}"), name)
     else:

@@ -7,32 +7,32 @@ from typing import Any
 
 from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
-from formers.processing import answers
+from formers.processing import post_processing
+from formers.processing.anyres_tiles import PinnedImageProcessor
 from formers.processing.audio.extractor import SequenceFeatureExtractor
 from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
-from formers.processing.canvas import CanvasImageProcessor
-from formers.processing.couples import PairedImageProcessor
-from formers.processing.films import FilmImageProcessor, FilmSettings
-from formers.processing.followed import StretchedFilmProcessor
-from formers.processing.grid_films import FrameFilmProcessor, GridFilmProcessor
+from formers.processing.detection_inputs import ObjectImageProcessor
+from formers.processing.dynamic_tiles import CanvasImageProcessor
+from formers.processing.grid_video import FrameFilmProcessor, GridFilmProcessor
 from formers.processing.grids import GridImageProcessor
-from formers.processing.headed import HeadedImageProcessor
+from formers.processing.header_patches import HeadedImageProcessor
 from formers.processing.image import BaseImageProcessor
-from formers.processing.objects import ObjectImageProcessor
-from formers.processing.pages import PageImageProcessor
+from formers.processing.image_pairs import PairedImageProcessor
+from formers.processing.page_images import PageImageProcessor
+from formers.processing.pan_and_scan import ScannedImageProcessor
+from formers.processing.patch_words import WordedImageProcessor
 from formers.processing.patches import PatchImageProcessor
-from formers.processing.pinned import PinnedImageProcessor
-from formers.processing.pointed import PointedImageProcessor, StretchedImageProcessor
+from formers.processing.promptable_inputs import PointedImageProcessor, StretchedImageProcessor
 from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
-from formers.processing.ringed import RingedImageProcessor
-from formers.processing.scanned import ScannedImageProcessor
-from formers.processing.segmented import SegmentImageProcessor
-from formers.processing.square_films import SquareFilmProcessor
-from formers.processing.squares import SquareImageProcessor
-from formers.processing.tasked import TaskedImageProcessor
-from formers.processing.worded import WordedImageProcessor
+from formers.processing.reflect_padded import RingedImageProcessor
+from formers.processing.segmentation_inputs import SegmentImageProcessor
+from formers.processing.square_tiles import SquareImageProcessor
+from formers.processing.square_video import SquareFilmProcessor
+from formers.processing.task_segmentation_inputs import TaskedImageProcessor
+from formers.processing.video import FilmImageProcessor, FilmSettings
+from formers.processing.video_mask_inputs import StretchedFilmProcessor
 
 
 class UnknownProcessor(ValueError):
@@ -45,7 +45,8 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     says = f"Pictures for the models of the family {family}; see `BaseImageProcessor`."
     recipe = RECIPES[family]
     own: dict[str, Any] = {
-        f"post_process_{what}": staticmethod(getattr(answers, how)) for what, how in recipe.answers.items()
+        f"post_process_{what}": staticmethod(getattr(post_processing, how))
+        for what, how in recipe.answers.items()
     }
     if recipe.sized:
         own["model_input_names"] = ["pixel_values", "image_sizes"]

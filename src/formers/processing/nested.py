@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from formers.processing.features import BatchFeature
-from formers.processing.pointed import NOTHING, Prompted
+from formers.processing.promptable_inputs import NOTHING, Prompted
 from formers.tokenization.encoding import as_tensor
 
 # what is said -> how deep its lists are, and how many numbers the last ones have

@@ -15,7 +15,7 @@ from formers.processing.auto import (
     named_extractor,
     named_films,
 )
-from formers.processing.auto_films import AutoVideoProcessor
+from formers.processing.auto_video import AutoVideoProcessor
 from formers.processing.recipes import CLASSES, FILM_CLASSES
 
 # name of a part -> what finds it, the classes that may be named for it, and how one is found

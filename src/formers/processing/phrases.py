@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from formers.core.boxes import corners
-from formers.processing.answers import in_pixels
 from formers.processing.features import BatchFeature
-from formers.processing.joined import ProcessorMixin
+from formers.processing.image_text import ProcessorMixin
+from formers.processing.post_processing import in_pixels
 from formers.processing.reading import is_picture, listed
 
 _END = "."

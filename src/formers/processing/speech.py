@@ -10,7 +10,7 @@ import numpy as np
 from formers.hub import split_hub_keywords
 from formers.processing.auto import AutoFeatureExtractor
 from formers.processing.features import BatchFeature
-from formers.processing.joined import ProcessorMixin
+from formers.processing.image_text import ProcessorMixin
 from formers.tokenization import load
 from formers.tokenization.classes import SETTINGS, TOLERATED
 from formers.tokenization.options import CALL_KEYWORDS

@@ -7,10 +7,10 @@ from typing import Any
 
 from formers.core.notices import notice
 from formers.processing.features import BatchFeature
-from formers.processing.located import answer
+from formers.processing.location_tokens import answer
+from formers.processing.placeholder_text import ShowingProcessor
 from formers.processing.placeholders import Grown
 from formers.processing.reading import is_picture, listed
-from formers.processing.showing import ShowingProcessor
 
 # task -> the kind of its answers, and what the model is asked
 _TASKS: dict[str, tuple[str, str]] = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.kernels import int8_product, largest_of, plain_product
-from formers.nn.narrow import DynamicInt8, Int4, Int8
+from formers.nn.low_bit_products import DynamicInt8, Int4, Int8
 from formers.quantization.packed import PackedLinear
 
 

@@ -14,7 +14,7 @@ from formers.nn import spec
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import sinusoids
 from formers.nn.layout import whole
-from formers.nn.mixers.pooled import Places, Reach, distances
+from formers.nn.mixers.pooled_attention import Places, Reach, distances
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, alone
 from formers.nn.steps import Drop

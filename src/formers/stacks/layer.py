@@ -14,14 +14,15 @@ from torch.utils.checkpoint import checkpoint
 from formers.core.notices import did_you_mean
 from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
+from formers.nn.box_refinement import Follow
+from formers.nn.convolutional_positions import add_near, as_many_rows, fewer_rows, place_near
 from formers.nn.grids import Grid
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers import aside_steps, layer_steps
-from formers.nn.mixers.aside import ASIDE
 from formers.nn.mixers.attention import distances, grid_bias, keep_distances
 from formers.nn.mixers.offsets import OffsetTable, keep_offsets
-from formers.nn.near import add_near, as_many_rows, fewer_rows, place_near
+from formers.nn.mixers.text_behind_queries import ASIDE
 from formers.nn.pages import keep_page_bias, place_page_bias
 from formers.nn.passing import Pass
 from formers.nn.positions import Buckets, PageBuckets, Rotary
@@ -39,14 +40,13 @@ from formers.nn.program import (
     compute,
     homes_of,
 )
-from formers.nn.refining import Follow
-from formers.nn.stems.asked_patches import add_between, place_between, put_between
+from formers.nn.stems.query_patches import add_between, place_between, put_between
 from formers.nn.stems.tokens import look_up, positions_of
 from formers.nn.steps import convolution_steps
 from formers.nn.tree import Block as Holder
 from formers.nn.tree import Group, Row, has, leaf, place, twin, wiring
 from formers.nn.watch import looks_back
-from formers.stacks.deep import at_depth
+from formers.stacks.deep_visual_states import at_depth
 from formers.stacks.parts import name_parts
 
 
@@ -159,7 +159,7 @@ class _Keep(Step):
         flow.pass_.keep("hidden_states", flow.x)
 
 
-def _grouped(layers: nn.ModuleList, sharing: spec.Sharing, name: str) -> nn.ModuleList:
+def _grouped(layers: nn.ModuleList, sharing: spec.LayerSharing, name: str) -> nn.ModuleList:
     """The layers in groups, which run theirs one after the other."""
     groups = nn.ModuleList()
     for first in range(0, len(layers), sharing.size):

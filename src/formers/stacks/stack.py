@@ -22,6 +22,7 @@ from formers.nn.leaves import linear, norm, rows_of_table
 from formers.nn.masks import Blocks, Explicit, Mask, Segments, taken_apart
 from formers.nn.mixers.relative import Streams
 from formers.nn.passing import Geometry, Pass, Visibility, contiguous
+from formers.nn.pooling import summary_steps
 from formers.nn.positions import Rotary
 from formers.nn.program import Flow, build, call_foreign, compute
 from formers.nn.prompts import make_prompts, place_prompts
@@ -29,10 +30,9 @@ from formers.nn.recording import recording, transformed
 from formers.nn.stems import stem_of
 from formers.nn.stems.base import Stem, StemNode, place_stem
 from formers.nn.steps import First, dense
-from formers.nn.summaries import summary_steps
 from formers.nn.tree import Block, has, leaf, place, place_tensor, rows_of, wiring
 from formers.nn.watch import looks_back, watched
-from formers.stacks.deep import note_taps, place_taps
+from formers.stacks.deep_visual_states import note_taps, place_taps
 from formers.stacks.layer import LayerRun, LayersNode, enter, leave, place_layers, through
 from formers.stacks.streams import begin, end, leave_beside, put_beside, turned
 

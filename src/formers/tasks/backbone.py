@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from formers.core.outputs import BackboneOutput, ModelOutput
 from formers.nn.nets.leaves import leaf_of
 from formers.nn.nets.tree import compute, fill
-from formers.nn.spec import nets, several
+from formers.nn.spec import multi_scale, nets
 from formers.nn.tree import hold, leaf, place, wiring
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -181,7 +181,7 @@ class Backbone(BackboneMixin, TaskModel):
                     shaped = _by_rows(norm, shaped) if spec.rows else norm(shaped)
                 maps.append(shaped)
         if spec.scales is not None:
-            maps = compute(self, (several.Each(tuple(spec.scales)),), maps, [], None)
+            maps = compute(self, (multi_scale.Each(tuple(spec.scales)),), maps, [], None)
         hidden = states.hidden if wiring(self).facts["wanted"] else None
         return BackboneOutput(tuple(maps), hidden, states.attentions)
 

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from formers.core.outputs import ModelOutput, TaskOutput
-from formers.generation import settle
-from formers.generation.delays import go_on, obeyed, pattern
+from formers.generation import resolve
+from formers.generation.delay_pattern import go_on, obeyed, pattern
 from formers.generation.mixin import GenerationMixin
 from formers.nn.losses import cross_entropy
 from formers.nn.steps import apply
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
-from formers.tasks.spoken_codes import Books, place_tables
+from formers.tasks.speech_stages import Books, place_tables
 
 
 class CodeLM(GenerationMixin, TaskModel):
@@ -83,7 +83,7 @@ class CodeLM(GenerationMixin, TaskModel):
     def build_delay_pattern_mask(
         self, input_ids: Tensor, pad_token_id: int, max_length: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What rows of codes begin with, and what stands where in them; see `generation.delays.pattern`."""
+        """What rows of codes begin with, and what stands where; see `generation.delay_pattern.pattern`."""
         length = self.generation_config.max_length if max_length is None else max_length
         config = self.config
         return pattern(input_ids, self.num_codebooks, config.audio_channels, int(pad_token_id), length)
@@ -162,9 +162,9 @@ class CodeLM(GenerationMixin, TaskModel):
         """
         if synced_gpus:
             raise ValueError("synced_gpus is not offered for models of codes")
-        config = settle.settings(self, generation_config, kwargs)
+        config = resolve.settings(self, generation_config, kwargs)
         inputs = kwargs.pop("input_ids", None) if inputs is None else inputs
-        settle.refuse(self, kwargs)
+        resolve.refuse(self, kwargs)
         if inputs is None:
             start = config.bos_token_id
             if start is None:

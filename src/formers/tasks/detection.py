@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from formers.core.outputs import ModelOutput, ObjectsOutput
+from formers.nn.box_refinement import moved
 from formers.nn.kernels import project
 from formers.nn.matching import Matching, detection
-from formers.nn.nets.found import FoundMasks, QueryMap
+from formers.nn.nets.query_masks import QueryMap, QueryMaskHead
 from formers.nn.perceptron import Perceptron
-from formers.nn.refining import moved
 from formers.nn.tree import leaf, place, wiring
 from formers.stacks.stack import States
 from formers.tasks.base import TaskModel
@@ -129,7 +129,7 @@ class ObjectSegmentation(TaskModel):
             self,
             "masks",
             "mask_head",
-            FoundMasks(width, spec.heads, net.channels[::-1][1:4], spec.activation),
+            QueryMaskHead(width, spec.heads, net.channels[::-1][1:4], spec.activation),
         )
         place(self, "map", "bbox_attention", QueryMap(width, spec.heads))
 

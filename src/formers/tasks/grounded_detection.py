@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.grounding import Alike
+from formers.assemblies.vision.grounded_detection import ContrastiveEmbedding
 from formers.core.object_outputs import GroundedObjectsOutput
 from formers.core.outputs import ModelOutput
+from formers.nn.box_refinement import moved
 from formers.nn.matching import detection
 from formers.nn.phrases import Words, named
-from formers.nn.refining import moved
 from formers.nn.tree import leaf, wiring
 from formers.stacks.stack import States
-from formers.tasks.layered_detection import LayeredDetection
-from formers.tasks.layered_detection import Spec as Layered
+from formers.tasks.deformable_detection import DeformableDetection
+from formers.tasks.deformable_detection import Spec as Layered
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Spec(Layered):
     shared: bool = True
 
 
-class GroundedDetection(LayeredDetection):
+class GroundedDetection(DeformableDetection):
     """Words and boxes of queries."""
 
     _says = (
@@ -45,12 +45,12 @@ class GroundedDetection(LayeredDetection):
 
     def _part(self, role: str, spec: Any, width: int) -> nn.Module:
         """What compares rows with words, or what moves boxes by rows."""
-        return Alike(spec.room) if role == "labels" else super()._part(role, spec, width)
+        return ContrastiveEmbedding(spec.room) if role == "labels" else super()._part(role, spec, width)
 
     def _tied_weights(self) -> dict[str, str]:
         """What the decoder has too is one with this head's, and all layers' one with the first's."""
         spec: Spec | None = wiring(self).facts.get("head")
-        found = super(LayeredDetection, self)._tied_weights()
+        found = super(DeformableDetection, self)._tied_weights()
         if spec is None or not self.config.tie_word_embeddings:
             return found
         for i in range(spec.count):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from formers.core.outputs import MatchedPointsOutput, ModelOutput
 from formers.nn.fresh import Constant
-from formers.nn.nets.matched import (
+from formers.nn.nets.point_matching import (
     PointEncoder,
     PointGraph,
     Projection,

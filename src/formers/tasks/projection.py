@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from formers.core.outputs import EmbeddingOutput, ModelOutput
-from formers.nn.bridge import Bridge
+from formers.nn.linear_pair import Bridge
 from formers.nn.program import build
 from formers.nn.steps import dense
 from formers.nn.tree import leaf, place

@@ -5,9 +5,9 @@ Plain data, so that names cost no import.
 
 from __future__ import annotations
 
-from formers.tasks.heard import HEARD
+from formers.tasks.audio_records import HEARD
 from formers.tasks.record import Task
-from formers.tasks.sensed import SENSED
+from formers.tasks.vision_records import SENSED
 
 __all__ = ["TASKS", "Task"]
 

@@ -10,12 +10,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from formers.generation.mixin import GenerationMixin
 from formers.nn.tree import leaf
-from formers.tasks.whole import WholeTask
+from formers.tasks.headless import HeadlessTask
 
 _STAGES = ("semantic", "coarse", "fine")
 
 
-class StagedSpeech(GenerationMixin, WholeTask):
+class StagedSpeech(GenerationMixin, HeadlessTask):
     """A text to what it means, to coarse codes, to fine codes, to a sound."""
 
     settings_of_parts = True  # each stage has its own

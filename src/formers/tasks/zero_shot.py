@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
 from formers.model.base import PreTrainedModel
-from formers.tasks.joined import parts_of
+from formers.tasks.composed_pair import parts_of
 
 
 class ZeroShotImageClassification(BaseModel):

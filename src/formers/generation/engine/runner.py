@@ -10,7 +10,7 @@ from torch import Tensor
 
 from formers.generation.decoder import cache_name, keeps_tokens, taken_by
 from formers.generation.engine.blocks import Blocks
-from formers.generation.settle import decoder_spec, first_position
+from formers.generation.resolve import decoder_spec, first_position
 from formers.nn.cache import Cache, DynamicCache, Growing
 from formers.nn.cache.pool import Pooled, Whole, pooled
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput
 from formers.generation.decoder import Decoder
 from formers.generation.drafts import Settled, drafts_for
+from formers.generation.resolve import Call, keep_everything
 from formers.generation.rows import Book, Draw, Tokens
-from formers.generation.settle import Call, keep_everything
 from formers.generation.strategies.sampling import RECORDS
 
 

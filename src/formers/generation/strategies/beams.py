@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from formers.generation.outputs import GenerateBeamDecoderOnlyOutput, GenerateBeamEncoderDecoderOutput
+from formers.generation.resolve import Call
 from formers.generation.rows import Book
-from formers.generation.settle import Call
 
 RECORDS = (GenerateBeamDecoderOnlyOutput, GenerateBeamEncoderDecoderOutput)
 NEVER = -1.0e9

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from formers.generation.constraints import ConstraintListState, constraints_of
 from formers.generation.processors.base import require
-from formers.generation.settle import Call
+from formers.generation.resolve import Call
 from formers.generation.strategies.beams import NEVER, Beams, beams
 
 

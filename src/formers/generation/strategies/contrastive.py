@@ -15,8 +15,8 @@ from formers.core.nested import mapped
 from formers.core.notices import notice
 from formers.core.outputs import ModelOutput
 from formers.generation.processors.base import require
+from formers.generation.resolve import Call
 from formers.generation.rows import Book, Tokens
-from formers.generation.settle import Call
 from formers.generation.strategies.sampling import RECORDS
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.generation.settle import Call
+from formers.generation.resolve import Call
 from formers.generation.strategies.sampling import sample
 
 _LEAST = 0.1  # of the likeliest token's probability, below which a token cannot come

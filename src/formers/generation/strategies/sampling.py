@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from formers.generation.outputs import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
+from formers.generation.resolve import Call, decoder_spec
 from formers.generation.rows import Book, Draw, Tokens
-from formers.generation.settle import Call, decoder_spec
 
 RECORDS = (GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput)
 _WORTH = 0.75  # share of the computed rows that still grow, under which the others are left out

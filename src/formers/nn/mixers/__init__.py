@@ -6,45 +6,45 @@ from collections.abc import Callable
 from typing import Any
 
 from formers.nn import spec
-from formers.nn.mixers.aside import SetAside, TakeBack
 from formers.nn.mixers.attention import attention_steps
-from formers.nn.mixers.aware import aware_steps
 from formers.nn.mixers.block_sparse import block_sparse_steps
 from formers.nn.mixers.blocked import blocked_steps
 from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
-from formers.nn.mixers.chosen import chosen_steps
 from formers.nn.mixers.chunked import chunked_steps
 from formers.nn.mixers.conditional import conditional_steps
 from formers.nn.mixers.conformer import distant_steps, gated_convolution_steps
-from formers.nn.mixers.convolved import convolved_steps
+from formers.nn.mixers.convolutional_feedforward import convolved_steps
 from formers.nn.mixers.deformable import deformable_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
 from formers.nn.mixers.disentangled import disentangled_steps
-from formers.nn.mixers.divided import divided_steps
+from formers.nn.mixers.divided_attention import divided_steps
+from formers.nn.mixers.entity_aware import aware_steps
 from formers.nn.mixers.experts import experts_steps
 from formers.nn.mixers.feedforward import feedforward_steps
-from formers.nn.mixers.foresight import foresight_steps
 from formers.nn.mixers.fourier import fourier_steps
+from formers.nn.mixers.future_tokens import foresight_steps
 from formers.nn.mixers.gated_recurrence import gated_recurrence_steps
-from formers.nn.mixers.hashed import hashed_steps
+from formers.nn.mixers.gated_relative_bias import weighed_steps
+from formers.nn.mixers.hashed_attention import hashed_steps
+from formers.nn.mixers.head_experts import chosen_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.integers import integer_part
-from formers.nn.mixers.landmarks import landmarks_steps
+from formers.nn.mixers.landmark_attention import landmarks_steps
 from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
 from formers.nn.mixers.local import local_steps
+from formers.nn.mixers.multi_resolution import resolved_steps
 from formers.nn.mixers.offsets import offsets_steps, shared_offsets_steps
-from formers.nn.mixers.pooled import pooled_steps
-from formers.nn.mixers.reduced import mixed_feedforward_steps, reduced_steps
+from formers.nn.mixers.pooled_attention import pooled_steps
 from formers.nn.mixers.relative import relative_steps
-from formers.nn.mixers.resolved import resolved_steps
 from formers.nn.mixers.scan import scan_steps
 from formers.nn.mixers.short_convolution import short_convolution_steps
 from formers.nn.mixers.span import span_steps
+from formers.nn.mixers.spatial_reduction import mixed_feedforward_steps, reduced_steps
+from formers.nn.mixers.text_behind_queries import SetAside, TakeBack
 from formers.nn.mixers.time_mixing import channel_mixing_steps, time_mixing_steps
-from formers.nn.mixers.weighed import weighed_steps
-from formers.nn.mixers.windowed import windowed_steps
+from formers.nn.mixers.windows_and_global import windowed_steps
 from formers.nn.program import Step
 from formers.nn.steps import Add, Begin, Drop, Gain, HidePadding, Normalise, Scale, Shift, Skip
 
@@ -52,10 +52,10 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
     spec.BlockSparse: block_sparse_steps,
     spec.Channels: channels_steps,
-    spec.Aware: aware_steps,
-    spec.Blocked: blocked_steps,
+    spec.EntityAware: aware_steps,
+    spec.BlockLocal: blocked_steps,
     spec.ByLanguage: languages_steps,
-    spec.ChosenHeads: chosen_steps,
+    spec.HeadExperts: chosen_steps,
     spec.Chunked: chunked_steps,
     spec.Conditional: conditional_steps,
     spec.Deformable: deformable_steps,
@@ -64,7 +64,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Distant: distant_steps,
     spec.Experts: experts_steps,
     spec.FeedForward: feedforward_steps,
-    spec.Foresight: foresight_steps,
+    spec.FutureTokens: foresight_steps,
     spec.Fourier: fourier_steps,
     spec.DeltaRule: delta_rule_steps,
     spec.Divided: divided_steps,
@@ -73,15 +73,15 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.HeadScan: head_scan_steps,
     spec.Latent: latent_steps,
     spec.Local: local_steps,
-    spec.Hashed: hashed_steps,
-    spec.Landmarks: landmarks_steps,
+    spec.HashedAttention: hashed_steps,
+    spec.LandmarkAttention: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Offsets: offsets_steps,
     spec.SharedOffsets: shared_offsets_steps,
     spec.Pooled: pooled_steps,
     spec.MixedFeedForward: mixed_feedforward_steps,
-    spec.Reduced: reduced_steps,
-    spec.Resolved: resolved_steps,
+    spec.SpatialReduction: reduced_steps,
+    spec.MultiResolution: resolved_steps,
     spec.Relative: relative_steps,
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,

@@ -1,4 +1,4 @@
-"""Attention of every block to itself. Roles are those of attention; see `spec.Blocked`."""
+"""Attention of every block to itself. Roles are those of attention; see `spec.BlockLocal`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from formers.nn.attend import Scores, eager
 from formers.nn.interface import without_own
 from formers.nn.leaves import linear
 from formers.nn.masks import Chunk, Full, Mask, Padding
-from formers.nn.mixers.windowed import AttendNear
+from formers.nn.mixers.windows_and_global import AttendNear
 from formers.nn.program import Flow, Step
 from formers.nn.recording import recording
 from formers.nn.steps import Project
@@ -22,7 +22,7 @@ from formers.nn.steps import Project
 class AttendBlocked(AttendNear):
     """What the heads read and mix, before the output projection. Blocks are rows of one call."""
 
-    spec: spec.Blocked
+    spec: spec.BlockLocal
 
     def _mixed(
         self, node: Any, flow: Flow, x: Tensor, q: Tensor, k: Tensor, v: Tensor, marked: Tensor | None
@@ -89,7 +89,7 @@ def _blank(real: Tensor, size: int) -> Tensor:
     return (~_rows(real, size).any(1, keepdim=True)).expand(-1, size).reshape(real.shape)
 
 
-def blocked_steps(s: spec.Blocked, width: int) -> list[Step]:
+def blocked_steps(s: spec.BlockLocal, width: int) -> list[Step]:
     """Attend, project back."""
     out = Project("o", lambda: linear("linear", s.heads.query * s.heads.width, width, s.out_bias))
     return [AttendBlocked(s, width), out]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.nn import spec, swift
+from formers.nn import few_rows, spec
 from formers.nn.activations import Activation, activation
 from formers.nn.leaves import linear
 from formers.nn.program import Flow, Step
@@ -71,7 +71,7 @@ class Expand(Step):
         found = leaf(node, self.act) if has(node, self.act) else None
         if found is not None and type(found) is not Activation:
             return None
-        both = swift.beside([leaf(node, s.prefix + "gate"), leaf(node, s.prefix + "up")])
+        both = few_rows.beside([leaf(node, s.prefix + "gate"), leaf(node, s.prefix + "up")])
         if both is None:
             return None
         act = activation(s.activation if found is None else found.name, True)

@@ -11,7 +11,7 @@ from formers.nn import spec
 from formers.nn.attend import Unsupported
 from formers.nn.interface import without_own
 from formers.nn.leaves import linear, norm
-from formers.nn.mixers.windowed import AttendNear
+from formers.nn.mixers.windows_and_global import AttendNear
 from formers.nn.passing import Pass
 from formers.nn.program import Flow, Step
 from formers.nn.steps import Project

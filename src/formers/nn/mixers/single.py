@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.nn import spec, swift
+from formers.nn import few_rows, spec
 from formers.nn.dropout import Dropout
 from formers.nn.masks import Causal, materialise
 from formers.nn.passing import Pass
@@ -46,7 +46,7 @@ def attend_single(s: spec.Attention, node: Any, dropout: str) -> Callable[[Flow]
         return None
     norms = None
     if s.qk_norm is not None:
-        norms = swift.normalise(leaf(node, "q_norm")), swift.normalise(leaf(node, "k_norm"))
+        norms = few_rows.normalise(leaf(node, "q_norm")), few_rows.normalise(leaf(node, "k_norm"))
     scale, grouped, mask = s.scale, query != shared, s.mask
 
     def run(flow: Flow) -> None:
@@ -75,9 +75,9 @@ def _projections(s: spec.Attention, node: Any) -> Callable[[Tensor], tuple[Tenso
     query, shared, width = heads.query, heads.key_value, heads.width
     whole = query + 2 * shared
     if s.fused:
-        fused: swift.Product | None = swift.product(leaf(node, "qkv"))
+        fused: few_rows.Product | None = few_rows.product(leaf(node, "qkv"))
     else:
-        fused = swift.beside([leaf(node, role) for role in ("q", "k", "v")])
+        fused = few_rows.beside([leaf(node, role) for role in ("q", "k", "v")])
     if fused is not None:
 
         def together(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +85,7 @@ def _projections(s: spec.Attention, node: Any) -> Callable[[Tensor], tuple[Tenso
             return rows[:, : query + shared], rows[:, query + shared :]
 
         return together
-    q, k, v = (swift.product(leaf(node, role)) for role in ("q", "k", "v"))
+    q, k, v = (few_rows.product(leaf(node, role)) for role in ("q", "k", "v"))
 
     def apart(x: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.cat((q(x), k(x)), dim=-1)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from formers.nn.fresh import Constant, begins
 from formers.nn.leaves import spread_by_fan_in
-from formers.nn.nets.normed import NormedConv1d, NormedTurned1d
+from formers.nn.nets.weight_norm import NormedConv1d, NormedTurned1d
 from formers.nn.spec.codec import Codec
 
 

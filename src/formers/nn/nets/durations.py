@@ -1,4 +1,4 @@
-"""How long the tokens of a text last. See `spec.voiced`."""
+"""How long the tokens of a text last. See `spec.speech_synthesis`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from formers.nn.dropout import Dropout
 from formers.nn.leaves import fan_in_conv
 from formers.nn.nets.flows import Affine, SeparableConvolutions, SplineStep
 from formers.nn.nets.vocoder import around
-from formers.nn.spec.voiced import Durations, SplineFlow
+from formers.nn.spec.speech_synthesis import Durations, SplineFlow
 
 
 class DrawnDurations(nn.Module):

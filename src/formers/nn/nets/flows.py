@@ -1,4 +1,4 @@
-"""Invertible steps from noise to spectrograms and durations. See `spec.voiced`."""
+"""Invertible steps from noise to spectrograms and durations. See `spec.speech_synthesis`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from formers.nn.dropout import Dropout
 from formers.nn.fresh import Constant, begins
 from formers.nn.leaves import fan_in_conv
-from formers.nn.nets.normed import NormedConv1d
 from formers.nn.nets.vocoder import around
-from formers.nn.spec.voiced import Gated, Separable, SplineFlow
+from formers.nn.nets.weight_norm import NormedConv1d
+from formers.nn.spec.speech_synthesis import Gated, Separable, SplineFlow
 
 _LEAST = 1e-3  # of widths, heights and slopes of a spline
 
 
 class GatedConvolutions(nn.Module):
-    """See `spec.voiced.Gated`."""
+    """See `spec.speech_synthesis.Gated`."""
 
     row_wise = True
 
@@ -90,7 +90,7 @@ class CouplingFlow(nn.Module):
 
 
 class SeparableConvolutions(nn.Module):
-    """See `spec.voiced.Separable`."""
+    """See `spec.speech_synthesis.Separable`."""
 
     row_wise = True
 

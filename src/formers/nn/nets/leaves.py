@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from formers.nn.activations import Activation
 from formers.nn.dropout import Dropout, DropPath
 from formers.nn.fresh import Constant, Normal, Xavier, begins
-from formers.nn.nets.dual import DualBlock
+from formers.nn.nets.dual_attention import DualBlock
 from formers.nn.spec import nets
 
 

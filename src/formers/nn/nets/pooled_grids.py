@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 from formers.core.outputs import StagesOutput
 from formers.nn.fresh import Constant
 from formers.nn.leaves import linear
-from formers.nn.nets.chain import Chain
-from formers.nn.nets.cutting import cut, joined
-from formers.nn.nets.gridded import GridPatches, Walk
-from formers.nn.places import SinePlaces
+from formers.nn.map_positions import SinePlaces
+from formers.nn.nets.grid_layers import GridPatches, Walk
+from formers.nn.nets.linear_chain import Chain
+from formers.nn.nets.window_partition import cut, joined
 from formers.nn.spec.pooled_grids import PooledGrid, PooledLayer, Pyramid
 from formers.nn.steps import apply_rows
 from formers.nn.tree import Group, has, leaf, place, place_tensor, wiring

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from formers.core.outputs import BaseModelOutput
 from formers.nn.fresh import Constant
 from formers.nn.nets.leaves import leaf_of
-from formers.nn.nets.several import STEPS, of_several
+from formers.nn.nets.multi_scale import STEPS, of_several
 from formers.nn.spec import nets
-from formers.nn.spec.several import Placed
+from formers.nn.spec.multi_scale import Placed
 from formers.nn.tree import Group, hold, place_tensor, wiring
 
 

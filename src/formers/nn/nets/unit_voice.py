@@ -1,4 +1,4 @@
-"""Waves of units in the voice of a speaker. See `spec.voiced.UnitVoice`."""
+"""Waves of units in the voice of a speaker. See `spec.speech_synthesis.UnitVoice`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from formers.nn.dropout import Dropout
 from formers.nn.leaves import fan_in_conv
 from formers.nn.nets.vocoder import WaveMaker, around
-from formers.nn.spec.voiced import UnitVoice, Vocoder
+from formers.nn.spec.speech_synthesis import UnitVoice, Vocoder
 
 
 class UnitDurations(nn.Module):

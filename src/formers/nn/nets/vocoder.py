@@ -1,4 +1,4 @@
-"""Waves of spectrograms. See `spec.voiced.Vocoder`."""
+"""Waves of spectrograms. See `spec.speech_synthesis.Vocoder`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from formers.nn.leaves import fan_in_conv, spread_by_fan_in
-from formers.nn.spec.voiced import Vocoder
+from formers.nn.spec.speech_synthesis import Vocoder
 
 Conv = Callable[..., nn.Conv1d]
 

@@ -214,7 +214,7 @@ class Latent(Attention):
 
 
 @dataclass(frozen=True)
-class Aware(Attention):
+class EntityAware(Attention):
     """Attention whose queries differ by what looks at what, where entities stand behind a text.
 
     Yamada et al. 2020, arXiv:2010.01057, section 3.2. Roles beside those of `Attention`: `text_entity_q`,
@@ -326,7 +326,7 @@ class Windowed(Attention):
 
 
 @dataclass(frozen=True)
-class Blocked(Attention):
+class BlockLocal(Attention):
     """Attention of every block of `size` columns to itself.
 
     Clark et al. 2021, arXiv:2103.06874, section 3.1.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from formers.nn.spec import nets, several
+from formers.nn.spec import multi_scale, nets
 
 
 def reassembled(read: int, widths: list[int], factors: list[float]) -> nets.Node:
@@ -32,8 +32,8 @@ def stage(
     parts: dict[str, Any] = {"layers": layers}
     if readout == "project":
         parts["readout_projects"] = nets.row(*(nets.row(nets.Act()),) * kept, *(one,) * (len(widths) - kept))
-    each = several.Each(several.numbered("layers", len(widths)))
-    return nets.Node(parts, (several.Placed(readout, "readout_projects"), each))
+    each = multi_scale.Each(multi_scale.numbered("layers", len(widths)))
+    return nets.Node(parts, (multi_scale.Placed(readout, "readout_projects"), each))
 
 
 def residual(wide: int, bias: bool = True, norms: bool = False, eps: float = 1e-5) -> nets.Node:
@@ -51,15 +51,15 @@ def fused(wide: int, count: int, layer: nets.Node, told: bool = False) -> nets.N
         "residual_layer1": layer,
         "residual_layer2": layer,
     }
-    larger = several.Enlarged(corners=True, told=told, exact=True, part="projection")
-    one = nets.Node(parts, (several.Onto("residual_layer1"), "residual_layer2", larger))
-    return nets.Node({"layers": nets.row(*(one,) * count)}, (several.Fold("layers", told=told),))
+    larger = multi_scale.Enlarged(corners=True, told=told, exact=True, part="projection")
+    one = nets.Node(parts, (multi_scale.Onto("residual_layer1"), "residual_layer2", larger))
+    return nets.Node({"layers": nets.row(*(one,) * count)}, (multi_scale.Fold("layers", told=told),))
 
 
 def neck(widths: list[int], wide: int, stage: Any, fusion: nets.Node, beside: bool = False) -> nets.Node:
     """Rows become maps, which become as wide as each other, and are fused."""
     before = {} if stage is None else {"reassemble_stage": stage}
     convs = nets.row(*(nets.Conv(read, wide, 3) for read in widths))
-    each = several.Each(several.numbered("convs", len(widths)))
-    last = several.Besides("fusion_stage") if beside else "fusion_stage"
+    each = multi_scale.Each(multi_scale.numbered("convs", len(widths)))
+    last = multi_scale.Besides("fusion_stage") if beside else "fusion_stage"
     return nets.Node({**before, "convs": convs, "fusion_stage": fusion}, (*before, each, last))

@@ -92,7 +92,7 @@ class WideValues(Attention):
 
 
 @dataclass(frozen=True)
-class Landmarks(_Neighbourly):
+class LandmarkAttention(_Neighbourly):
     """Attention through landmarks, the means of segments (Xiong et al. 2021, arXiv:2102.03902, section 3).
 
     Three small softmaxes stand for the large one; the middle one, among landmarks, is inverted by iteration.
@@ -122,7 +122,7 @@ class Landmarks(_Neighbourly):
 
 
 @dataclass(frozen=True)
-class Hashed(_Neighbourly):
+class HashedAttention(_Neighbourly):
     """Attention by the chance that hashes collide (Zeng et al. 2021, arXiv:2111.09714, section 3).
 
     A key weighs (1 - angle / pi)^`bits`, by the angle between it and the query; what is mixed gets length
@@ -153,7 +153,7 @@ class Hashed(_Neighbourly):
 
 
 @dataclass(frozen=True)
-class Resolved(_Neighbourly):
+class MultiResolution(_Neighbourly):
     """Attention at two resolutions (Zeng et al. 2022, arXiv:2207.10284, section 4).
 
     The row is cut into blocks. In the pairs of blocks whose means agree most, every query sees every key; in

@@ -64,7 +64,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Step:
-    """What several maps need; see `spec.several`."""
+    """What several maps need; see `spec.multi_scale`."""
 
 
 # a part by its name, `list.0` one of a list

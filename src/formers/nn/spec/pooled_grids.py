@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from formers.nn.spec.gridded import Feed, OverGrids
+from formers.nn.spec.grid_layers import Feed, OverGrids
 from formers.nn.spec.values import Paths
 
 

@@ -10,11 +10,11 @@ from typing import Literal
 from formers.nn.grids import Axial
 from formers.nn.positions import Rotary
 from formers.nn.spec.attention import Attention, Disentangled
-from formers.nn.spec.behind import Behind
+from formers.nn.spec.dynamic_resolution import Averaged, Merged
 from formers.nn.spec.layers import Layer
 from formers.nn.spec.mixers import FeedForward, Mixer
+from formers.nn.spec.post_encoder import PostEncoder
 from formers.nn.spec.scans import TimeMixing
-from formers.nn.spec.shown import Averaged, Merged
 from formers.nn.spec.stems import Stem, Tokens
 from formers.nn.spec.values import Names, Norm, SlotSpec, SpecError
 
@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Sharing:
+class LayerSharing:
     """Groups of layers, each of which runs several times (Lan et al. 2019, arXiv:1909.11942, section 3.1).
 
     Attributes:
@@ -96,7 +96,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class NearPositions:
+class ConvolutionalPositions:
     """Convolutions along time whose result is added, in place of positions: what is near tells the place.
 
     Roles of `names.stack`: `near`, a module of them; `near_norm`, `near_dropout`.
@@ -160,7 +160,7 @@ class Stack:
         between: positions of a stem of patches are learned for every layer but the first, and added to what
             it reads (role `between` of `names.stack`, in the node that holds the layers).
         stepwise: `final_norm` follows every layer too, and callers get what it gives after each.
-        behind: layers behind all, which make rows fewer; `assemblies.heard` runs them.
+        behind: layers behind all, which make rows fewer; `assemblies.audio.waveform_encoder` runs them.
         reports: which hidden states callers see: the last one `normed`, or `plain` as the layers left it, or
             the layers' `outputs` alone, normed.
         initial_std: deviation of fresh weights, `init` that of names with other endings.
@@ -174,19 +174,19 @@ class Stack:
     first_norm: Norm | None = None
     relative_norm: Norm | None = None
     convolution: Convolution | None = None
-    near: NearPositions | None = None
+    near: ConvolutionalPositions | None = None
     final_norm: Norm | None = None
     final_dropout: float = 0.0
     projected: int | None = None
     pooler: int | Summary | Asked | Merged | Averaged | None = None
     pooler_act: str = "tanh"
-    sharing: Sharing | None = None
+    sharing: LayerSharing | None = None
     beside: int = 0
     layer_drop: float = 0.0
     decoder: bool = False
     between: bool = False
     stepwise: bool = False
-    behind: Behind | None = None
+    behind: PostEncoder | None = None
     reports: Literal["normed", "plain", "outputs"] = "normed"
     initial_std: float = 0.02
     init: Mapping[str, float] = field(default_factory=dict)

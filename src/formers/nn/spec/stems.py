@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any, Literal
 
-from formers.nn.spec.heard import Frames, Samples, Strided, Thinned, Waves
-from formers.nn.spec.shown import GridPatches, SizedPatches
+from formers.nn.spec.audio_stems import Frames, GatedSubsampling, RawSamples, StridedSpectra, Waves
+from formers.nn.spec.dynamic_resolution import GridPatches, SizedPatches
 from formers.nn.spec.values import Norm
 
 
@@ -263,7 +263,7 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class BackedPatches(Patches):
+class FeatureMapPatches(Patches):
     """Patches whose rows are the places of a network's last map (arXiv:2010.11929, section 3.1, "hybrid").
 
     Roles beside those of `Patches`: `network`.
@@ -300,7 +300,7 @@ class Pictured(Tokens):
 
 
 @dataclass(frozen=True)
-class Regions(Tokens):
+class TextAndRegions(Tokens):
     """A stem for text and regions of a picture behind it, as vectors (arXiv:1908.03557, section 3).
 
     Regions stand at place 0 of a table of their own, or where the words stand that they show. Roles beside
@@ -314,7 +314,7 @@ class Regions(Tokens):
 
 
 @dataclass(frozen=True)
-class Paged(Tokens):
+class DocumentPages(Tokens):
     """A stem for words of a page and patches of its picture behind them, either or both (arXiv:2204.08387).
 
     Patches have boxes too, and places of their own. Roles beside those of `Tokens`: those of `Patches`, as
@@ -337,7 +337,7 @@ class Paged(Tokens):
 
 
 @dataclass(frozen=True)
-class Clips(Patches):
+class Tubelets(Patches):
     """A stem for films: patches of `depth` frames each (Arnab et al. 2021, arXiv:2103.15691, section 3.2).
 
     Attributes:
@@ -356,7 +356,7 @@ class Clips(Patches):
 
 
 @dataclass(frozen=True)
-class SomePatches(Patches):
+class VisiblePatches(Patches):
     """A stem for images of which a share is hidden: what is left is computed (arXiv:2111.06377).
 
     Attributes:
@@ -367,7 +367,7 @@ class SomePatches(Patches):
 
 
 @dataclass(frozen=True)
-class AskedPatches(Patches):
+class QueryPatches(Patches):
     """A stem for images with learned queries for objects behind the patches (arXiv:2106.00666, section 3.1).
 
     Roles: those of `Patches`, and `queries`.
@@ -544,7 +544,7 @@ class Vectors:
 
 
 @dataclass(frozen=True)
-class Conditioned(Vectors):
+class ConditionalQueries(Vectors):
     """Rows that ask, which say themselves where in a map they look (arXiv:2108.06152, section 3.3).
 
     Roles: `query_points`, what makes points of places of queries; `query_scale`, what makes of a layer's rows
@@ -553,7 +553,7 @@ class Conditioned(Vectors):
 
 
 @dataclass(frozen=True)
-class OnMaps(Vectors):
+class MultiScaleRows(Vectors):
     """Rows of several maps end to end, or rows that ask such; layers with `Deformable` parts read where.
 
     Attributes:
@@ -574,11 +574,11 @@ class OnMaps(Vectors):
 
 
 @dataclass(frozen=True)
-class Grounded(OnMaps):
+class GroundedQueries(MultiScaleRows):
     """Rows that ask maps and a text: layers with `Attention(held="text")` parts read it."""
 
 
-class ShownTokens(Tokens):
+class DeepVisualTokens(Tokens):
     """Tokens, at some of which layers add what a model of pictures found at several depths."""
 
 
@@ -592,9 +592,9 @@ Stem = (
     | SizedPatches
     | Overlapping
     | Frames
-    | Samples
-    | Strided
-    | Thinned
+    | RawSamples
+    | StridedSpectra
+    | GatedSubsampling
     | Queries
     | InstructedQueries
     | Vectors

@@ -5,36 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from formers.nn import spec
-from formers.nn.stems.asked_patches import AskedPatchStem
-from formers.nn.stems.backed_patches import BackedPatchStem
 from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
-from formers.nn.stems.clips import ClipStem
-from formers.nn.stems.codes import CodeStem
-from formers.nn.stems.conditioned import ConditionedStem
+from formers.nn.stems.codebooks import CodeStem
+from formers.nn.stems.conditional_queries import ConditionalQueryStem
+from formers.nn.stems.document_pages import DocumentPageStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
-from formers.nn.stems.films import FilmStem
+from formers.nn.stems.feature_map_patches import FeatureMapPatchStem
 from formers.nn.stems.flat_patches import FlatPatchStem
-from formers.nn.stems.foreseen import ForeseenStem
+from formers.nn.stems.frame_patches import FramePatchStem
 from formers.nn.stems.frames import FrameStem
+from formers.nn.stems.future_tokens import FutureTokensStem
 from formers.nn.stems.given_patches import GivenPatchStem
 from formers.nn.stems.grid_patches import GridPatchStem, ShownTokenStem
 from formers.nn.stems.integers import IntegerStem
-from formers.nn.stems.led_rows import LedRowStem
-from formers.nn.stems.on_maps import GroundedRows, MapRows
+from formers.nn.stems.multi_scale_rows import GroundedRows, MapRows
 from formers.nn.stems.overlapping import OverlappingStem
-from formers.nn.stems.paged import PagedStem
 from formers.nn.stems.patches import PatchStem
-from formers.nn.stems.pictured import PicturedStem
-from formers.nn.stems.preceded import PrecededStem
+from formers.nn.stems.prefixed_text import PrefixedTextStem
 from formers.nn.stems.queries import InstructedQueryStem, QueryStem
+from formers.nn.stems.query_patches import QueryPatchStem
 from formers.nn.stems.regions import RegionStem
 from formers.nn.stems.samples import SampleStem
 from formers.nn.stems.shared_patches import SharedPatchStem
 from formers.nn.stems.sized_patches import SizedPatchStem
-from formers.nn.stems.some_patches import SomePatchStem
 from formers.nn.stems.spectrograms import SpectrogramStem
-from formers.nn.stems.spoken import (
+from formers.nn.stems.speech import (
     GivenRowStem,
     HeardRowStem,
     PlacedWaveStem,
@@ -42,50 +38,54 @@ from formers.nn.stems.spoken import (
     SaidRowStem,
     WavedTokenStem,
 )
-from formers.nn.stems.strided import StridedStem
-from formers.nn.stems.thinned import ThinnedStem
+from formers.nn.stems.state_rows import LedRowStem
+from formers.nn.stems.strided_spectra import StridedStem
+from formers.nn.stems.subsampled_spectra import GatedSubsamplingStem
+from formers.nn.stems.text_and_patches import TextAndPatchesStem
 from formers.nn.stems.tokens import TokenStem
+from formers.nn.stems.tubelets import TubeletStem
 from formers.nn.stems.vectors import VectorStem
+from formers.nn.stems.visible_patches import VisiblePatchStem
 from formers.nn.stems.waves import BandStem, WaveStem
 
 STEMS: dict[type[Any], type[Stem]] = {
     spec.Tokens: TokenStem,
-    spec.AskedPatches: AskedPatchStem,
-    spec.BackedPatches: BackedPatchStem,
+    spec.QueryPatches: QueryPatchStem,
+    spec.FeatureMapPatches: FeatureMapPatchStem,
     spec.Bands: BandStem,
     spec.Characters: CharacterStem,
-    spec.Clips: ClipStem,
+    spec.Tubelets: TubeletStem,
     spec.Codes: CodeStem,
-    spec.Conditioned: ConditionedStem,
+    spec.ConditionalQueries: ConditionalQueryStem,
     spec.Entities: EntityStem,
-    spec.Films: FilmStem,
+    spec.Films: FramePatchStem,
     spec.FlatPatches: FlatPatchStem,
-    spec.Foreseen: ForeseenStem,
+    spec.FutureTokenStreams: FutureTokensStem,
     spec.GivenPatches: GivenPatchStem,
     spec.GivenRows: GivenRowStem,
     spec.GridPatches: GridPatchStem,
-    spec.Grounded: GroundedRows,
+    spec.GroundedQueries: GroundedRows,
     spec.InstructedQueries: InstructedQueryStem,
     spec.IntegerTokens: IntegerStem,
     spec.LedRows: LedRowStem,
     spec.Linked: LinkedStem,
-    spec.OnMaps: MapRows,
+    spec.MultiScaleRows: MapRows,
     spec.Overlapping: OverlappingStem,
-    spec.Paged: PagedStem,
+    spec.DocumentPages: DocumentPageStem,
     spec.Patches: PatchStem,
-    spec.Pictured: PicturedStem,
-    spec.Preceded: PrecededStem,
+    spec.Pictured: TextAndPatchesStem,
+    spec.Preceded: PrefixedTextStem,
     spec.Frames: FrameStem,
     spec.Queries: QueryStem,
-    spec.Regions: RegionStem,
-    spec.Samples: SampleStem,
-    spec.ShownTokens: ShownTokenStem,
+    spec.TextAndRegions: RegionStem,
+    spec.RawSamples: SampleStem,
+    spec.DeepVisualTokens: ShownTokenStem,
     spec.SharedPatches: SharedPatchStem,
     spec.SizedPatches: SizedPatchStem,
-    spec.SomePatches: SomePatchStem,
+    spec.VisiblePatches: VisiblePatchStem,
     spec.Spectrograms: SpectrogramStem,
-    spec.Strided: StridedStem,
-    spec.Thinned: ThinnedStem,
+    spec.StridedSpectra: StridedStem,
+    spec.GatedSubsampling: GatedSubsamplingStem,
     spec.Vectors: VectorStem,
     spec.Waves: WaveStem,
     spec.HeardRows: HeardRowStem,

@@ -161,7 +161,7 @@ def _between(size: int, side: int, device: torch.device) -> tuple[Tensor, Tensor
 
 
 class ShownTokenStem(TokenStem):
-    """See `spec.ShownTokens`."""
+    """See `spec.DeepVisualTokens`."""
 
     inputs: ClassVar = {
         **TokenStem.inputs,

@@ -13,7 +13,7 @@ from formers.nn.dropout import Dropout, drop
 from formers.nn.fresh import Constant
 from formers.nn.layout import Layout
 from formers.nn.leaves import norm, token_table
-from formers.nn.mixers.aside import ASKING
+from formers.nn.mixers.text_behind_queries import ASKING
 from formers.nn.passing import Pass
 from formers.nn.recording import size
 from formers.nn.spec import Paths

@@ -1,4 +1,4 @@
-"""The stem of texts with vectors of regions of a picture behind them. See `spec.Regions`."""
+"""The stem of texts with vectors of regions of a picture behind them. See `spec.TextAndRegions`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from formers.nn.tree import Block, leaf, place
 
 
 class SampleStem(Stem):
-    """See `spec.Samples`."""
+    """See `spec.RawSamples`."""
 
     inputs: ClassVar = {
         "input_values": "[B, samples], floating: sounds, as a feature extractor prepares them.",
@@ -29,7 +29,7 @@ class SampleStem(Stem):
 
     def place(self, owner: Block, names: Paths) -> None:
         """Register the convolutions and the norm."""
-        s: spec.Samples = self.spec
+        s: spec.RawSamples = self.spec
         roles = [f"conv_{i}" for i in range(len(s.kernels))]
         want(names, *roles, "conv_norm")
         widths = (1, s.width, 2 * s.width, s.width)
@@ -56,7 +56,7 @@ class SampleStem(Stem):
             raise ValueError(
                 f"attention_mask must have an entry for every sample, [B, samples], but has {shape}"
             )
-        s: spec.Samples = self.spec
+        s: spec.RawSamples = self.spec
         return mask[:, :: prod(s.strides)][:, : s.rows(mask.shape[1])].bool()
 
     def positions(

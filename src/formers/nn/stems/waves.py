@@ -91,7 +91,7 @@ class WaveProjection(nn.Module):
         return (found, normed) if self.tells else found
 
 
-def sounds_in(given: Mapping[str, Any], s: spec.Waves | spec.Samples) -> tuple[int, int]:
+def sounds_in(given: Mapping[str, Any], s: spec.Waves | spec.RawSamples) -> tuple[int, int]:
     """How many sounds there are, and the rows that convolutions make of their samples.
 
     Raises:

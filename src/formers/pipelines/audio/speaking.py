@@ -61,7 +61,7 @@ class TextToAudioPipeline(Pipeline):
         super().__init__(model, tokenizer, **kwargs)
         if self.tokenizer is None:
             raise ValueError(f"{type(self).__name__} needs tokenizer=AutoTokenizer.from_pretrained(...)")
-        from formers.tasks.spectrograms import Spectra
+        from formers.tasks.text_to_spectrogram import Spectra
 
         spectra = isinstance(self.model, Spectra)
         if vocoder is not None and not spectra:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.heard import rows_of
+from formers.assemblies.audio.waveform_encoder import rows_of
 from formers.processing.audio.reading import gathered
 from formers.tokenization.spoken import overlapping, spoken
 

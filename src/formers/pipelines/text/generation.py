@@ -361,7 +361,7 @@ class TextGenerationPipeline(WritingPipeline):
 
     def _answers(self, items: list[Any], call: Call, first: int, done: Callable[[int], None]) -> list[Any]:
         """Answer prompts in order; on the decode engine where that gives what `generate` gives."""
-        from formers.generation.together import ROWS, Together
+        from formers.generation.batch_engine import ROWS, Together
 
         whole = all(
             getattr(getattr(self, name), "__func__", None) is getattr(TextGenerationPipeline, name)

@@ -14,7 +14,7 @@ from formers.generation.engine import Request
 from formers.generation.processors.base import LogitsProcessor
 from formers.generation.processors.repetition import OccurrencePenaltyLogitsProcessor
 from formers.generation.processors.structured import StructuredOutputLogitsProcessor
-from formers.generation.settle import room_of, settings
+from formers.generation.resolve import room_of, settings
 from formers.generation.structure import Structure
 from formers.serving.limits import LONGEST_KEY, quoted
 from formers.serving.settings import Settings

@@ -9,7 +9,7 @@ from typing import Any
 from formers.core.fields import older_names
 from formers.core.jsonfile import read_json
 from formers.core.notices import notice, refuse_unknown
-from formers.core.older import NOTICED, REFUSED, SAME, Older
+from formers.core.older_names import NOTICED, REFUSED, SAME, Older
 from formers.training.arguments.table import ArgumentTable
 
 # older name -> field of the same meaning

@@ -1,0 +1,1 @@
+"""Assemblies of models that hear sounds, or make them."""

@@ -1,0 +1,1 @@
+"""Assemblies of models that read texts beside pictures, films or sounds."""

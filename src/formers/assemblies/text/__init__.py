@@ -1,0 +1,1 @@
+"""Assemblies of models that read texts in ways of their own."""

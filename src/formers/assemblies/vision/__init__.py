@@ -1,0 +1,1 @@
+"""Assemblies of models that read pictures and films."""
