@@ -98,8 +98,9 @@ def unwrap_model(model: nn.Module, recursive: bool = False) -> nn.Module:
         recursive: whether wrapped modules inside it are unwrapped in place too.
     """
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while (inner := getattr(model, "_orig_mod", None)) is not None or isinstance(model, wrappers):
-        model = model.module if inner is None else inner
+    while isinstance(model, wrappers) or hasattr(model, "_orig_mod"):
+        inner: Any = model.module if isinstance(model, wrappers) else getattr(model, "_orig_mod")  # noqa: B009
+        model = inner
     if recursive:
         for name, child in list(model.named_children()):
             model.add_module(name, unwrap_model(child, recursive=True))
