@@ -99,7 +99,8 @@ def unwrap_model(model: nn.Module, recursive: bool = False) -> nn.Module:
     """
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while isinstance(model, wrappers) or hasattr(model, "_orig_mod"):
-        model = model.module if isinstance(model, wrappers) else model._orig_mod  # type: ignore[assignment]
+        inner: Any = model.module if isinstance(model, wrappers) else getattr(model, "_orig_mod")  # noqa: B009
+        model = inner
     if recursive:
         for name, child in list(model.named_children()):
             model.add_module(name, unwrap_model(child, recursive=True))
