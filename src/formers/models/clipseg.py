@@ -153,7 +153,7 @@ CLIPSEG = register(
         ),
         heads={
             "Model": clip.CLIP.heads["Model"],
-            "ForImageSegmentation": Head("prompted_maps", decoder),
+            "ForImageSegmentation": Head("prompted_segmentation", decoder),
         },
     )
 )

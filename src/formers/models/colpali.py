@@ -38,7 +38,7 @@ class ColQwen2Config(ColPaliConfig):
 
 HEADS = {
     "ForRetrieval": Head(
-        "row_vectors",
+        "multi_vector_retrieval",
         lambda c: Vectors("embedding_proj_layer", c.embedding_dim),
         base="vlm",
         flat=True,

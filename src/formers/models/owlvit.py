@@ -96,7 +96,7 @@ def queried(sure: bool) -> Head:
             patch=spec.pair(seen.patch_size),
         )
 
-    return Head("queried_objects", made)
+    return Head("open_vocabulary_detection", made)
 
 
 def text(layer: str) -> Single:

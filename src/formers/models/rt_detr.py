@@ -273,7 +273,7 @@ RT_DETR = register(
         config=RTDetrConfig,
         base="model",
         assembly=HybridQueryDetection(half, about, backbone_class),
-        heads={"ForObjectDetection": Head("refined_detection", boxes)},
+        heads={"ForObjectDetection": Head("iterative_detection", boxes)},
         aliases=ALIASES,
     )
 )

@@ -46,7 +46,7 @@ RT_DETR_V2 = register(
         ),
         heads={
             "ForObjectDetection": Head(
-                "refined_detection", lambda c: replace(rt_detr.boxes(c), twice=c.tie_word_embeddings)
+                "iterative_detection", lambda c: replace(rt_detr.boxes(c), twice=c.tie_word_embeddings)
             )
         },
     )

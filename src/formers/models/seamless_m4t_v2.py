@@ -118,7 +118,7 @@ SEAMLESS_M4T_V2 = register(
         config=SeamlessM4Tv2Config,
         base="seamless_m4t_v2",
         assembly=seamless_m4t.both(STACKS, Lettered(units, letters, lambda c: c.vocab_size), voice),
-        heads=seamless_m4t.heads(replace(seamless_m4t.PREDICTED, task="lettered_units")),
+        heads=seamless_m4t.heads(replace(seamless_m4t.PREDICTED, task="non_autoregressive_units")),
         order=(*seamless_m4t.order(NAME), BETWEEN),
         ignored=(r"embed_(char_)?positions\.(weights?|pe)$",),
     )

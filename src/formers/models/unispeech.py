@@ -59,7 +59,7 @@ UNISPEECH = register(
         base="unispeech",
         assembly=Heard(lambda c: hubert.stack(c, "UniSpeech", tells=True)),
         heads={
-            "ForPreTraining": Head("replaced_rows", replaced),
+            "ForPreTraining": Head("unit_pretraining", replaced),
             "ForCTC": hubert.LETTERS,
             "ForSequenceClassification": hubert.LABELS,
         },
@@ -73,7 +73,7 @@ UNISPEECH_SAT = register(
         config=UniSpeechSatConfig,
         base="unispeech_sat",
         assembly=Heard(aware),
-        heads={"ForPreTraining": Head("clustered_rows", clustered), **wav2vec2.HEADS},
+        heads={"ForPreTraining": Head("cluster_pretraining", clustered), **wav2vec2.HEADS},
         renames=hubert.RENAMES,
     )
 )

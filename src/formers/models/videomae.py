@@ -101,7 +101,7 @@ VIDEOMAE = register(
         base="videomae",
         assembly=Single(stack, spec.Tubelets, reads=("pixel_values", "bool_masked_pos")),
         heads={
-            "ForPreTraining": Head("hidden_clips", pixels),
+            "ForPreTraining": Head("masked_video", pixels),
             "ForVideoClassification": Head("video_classification", labels),
         },
         renames=(

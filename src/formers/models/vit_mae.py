@@ -94,7 +94,7 @@ VIT_MAE = register(
             spec.VisiblePatches,
             reads=("pixel_values", "noise", "interpolate_pos_encoding", "attention_mask"),
         ),
-        heads={"ForPreTraining": Head("hidden_pixels", pixels)},
+        heads={"ForPreTraining": Head("masked_autoencoding", pixels)},
         # the ecosystem's newer files
         renames=(
             Rename("decoder.decoder_encoder.layer.{rest}", "decoder.decoder_layers.{rest}", written=True),

@@ -152,7 +152,7 @@ WAV2VEC2 = register(
         config=Wav2Vec2Config,
         base="wav2vec2",
         assembly=Heard(stack),
-        heads={"ForPreTraining": Head("contrasted_rows", contrasted), **HEADS, "ForCTC": LETTERS},
+        heads={"ForPreTraining": Head("contrastive_pretraining", contrasted), **HEADS, "ForCTC": LETTERS},
         renames=hubert.RENAMES,
     )
 )

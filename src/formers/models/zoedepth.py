@@ -146,6 +146,6 @@ ZOEDEPTH = register(
         base="zoedepth",
         bare="",
         assembly=BackboneMaps(backbone_of),
-        heads={"ForDepthEstimation": Head("binned_depth", depths, flat=True)},
+        heads={"ForDepthEstimation": Head("metric_depth", depths, flat=True)},
     )
 )

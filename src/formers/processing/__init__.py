@@ -21,11 +21,11 @@ TABLE: dict[str, tuple[str, ...]] = {
         *("power_to_db", "spectrogram", "spectrogram_batch", "window_function"),
     ),
     "auto": ("AutoFeatureExtractor", "AutoImageProcessor", "named_class", "named_extractor"),
-    "auto_films": ("AutoVideoProcessor",),
+    "auto_video": ("AutoVideoProcessor",),
     "features": ("BatchFeature",),
     "grouping": ("group_images_by_shape", "reorder_images"),
     "image": ("BaseImageProcessor", "BaseImageProcessorFast", "ImageProcessingMixin"),
-    "joined": ("ProcessorMixin",),
+    "image_text": ("ProcessorMixin",),
     "keywords": ("AudioKwargs", "ImagesKwargs", "ProcessingKwargs", "TextKwargs", "VideosKwargs"),
     "kinds": (
         *("AnnotationFormat", "ChannelDimension", "ImageType", "VideoInput", "get_channel_dimension_axis"),

@@ -27,7 +27,12 @@ _TEXTS: tuple[Task, ...] = (
         "text-generation",
         shifts=True,
     ),
-    Task("contrasted_rows", ("contrasted_rows", "ContrastedRows"), "", "Tell hidden rows from others."),
+    Task(
+        "contrastive_pretraining",
+        ("contrastive_pretraining", "ContrastivePretraining"),
+        "",
+        "Tell hidden rows from others.",
+    ),
     Task(
         "double_heads",
         ("double_heads", "DoubleHeads"),
@@ -54,7 +59,7 @@ _TEXTS: tuple[Task, ...] = (
     ),
     Task(
         "joined_generation",
-        ("joined", "JoinedGeneration"),
+        ("composed_pair", "ComposedGeneration"),
         "",
         "Turn one text into another, by two models.",
     ),
@@ -78,7 +83,7 @@ _TEXTS: tuple[Task, ...] = (
         "AutoModelForNextSentencePrediction",
         "Judge whether a sentence follows another.",
     ),
-    Task("passages", ("passages", "PassageModel"), "", "Read passages."),
+    Task("passages", ("dense_passages", "PassageModel"), "", "Read passages."),
     Task(
         "pretraining",
         ("next_sentence", "PreTraining"),

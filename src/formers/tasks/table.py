@@ -14,8 +14,8 @@ __all__ = ["AUTO", "TASKS", "Task", "task_of"]
 # Auto classes that take more than their own task: name -> tasks in order of preference, and what it is for
 _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForZeroShotObjectDetection": (
-        ("queried_objects", "grounded_detection"),
-        TASKS["queried_objects"].says,
+        ("open_vocabulary_detection", "grounded_detection"),
+        TASKS["open_vocabulary_detection"].says,
     ),
     "AutoModelForAudioClassification": (
         ("audio_classification", "spectrogram_classification"),
@@ -26,7 +26,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("text_to_waveform", "text_to_speech_translation", "staged_speech", "codes_of_texts"),
         TASKS["text_to_waveform"].says,
     ),
-    "AutoModelForDepthEstimation": (("depth_estimation", "binned_depth"), TASKS["depth_estimation"].says),
+    "AutoModelForDepthEstimation": (("depth_estimation", "metric_depth"), TASKS["depth_estimation"].says),
     "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
     "AutoModelForMaskedLM": (
         ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),
@@ -57,12 +57,12 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
             "causal_lm",
             "captions",
             "permuted_lm",
-            "hidden_pixels",
-            "hidden_clips",
+            "masked_autoencoding",
+            "masked_video",
             "masked_image_modeling",
-            "clustered_rows",
-            "contrasted_rows",
-            "replaced_rows",
+            "cluster_pretraining",
+            "contrastive_pretraining",
+            "unit_pretraining",
         ),
         TASKS["pretraining"].says,
     ),
@@ -98,7 +98,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         "Answer in text to texts, images and sounds.",
     ),
     "AutoModelForObjectDetection": (
-        ("object_detection", "refined_detection", "layered_detection"),
+        ("object_detection", "iterative_detection", "deformable_detection"),
         TASKS["object_detection"].says,
     ),
     "AutoModelForUniversalSegmentation": (
