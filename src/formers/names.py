@@ -16,7 +16,7 @@ def find(name: str) -> tuple[str, str] | None:
     from formers.processing.audio.recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
-    from formers.processing.recipes import FILM_CLASSES as FILMS
+    from formers.processing.video_recipes import FILM_CLASSES as FILMS
     from formers.tokenization.recipes import CLASSES
 
     if name in CLASSES:
@@ -247,7 +247,7 @@ def known() -> Iterator[str]:
     from formers.processing.audio.recipes import CLASSES as SOUNDS
     from formers.processing.pairs import CLASSES as PAIRS
     from formers.processing.recipes import CLASSES as PROCESSORS
-    from formers.processing.recipes import FILM_CLASSES as FILMS
+    from formers.processing.video_recipes import FILM_CLASSES as FILMS
     from formers.tokenization.recipes import CLASSES
 
     yield from CLASSES

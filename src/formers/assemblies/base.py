@@ -478,6 +478,27 @@ def taken_ask(model: PreTrainedModel, given: dict[str, Any]) -> Ask:
     return Ask(attentions=attentions, hidden=hidden, backend=backend, rows=False)
 
 
+def assembly_of(kind: Any) -> Any:
+    """The assembly of a model, or of a class of models."""
+    return kind._assembly
+
+
+def owner_of(model: Any) -> Any:
+    """The model that holds the stacks: a head's base, or the model itself."""
+    return model._owner()
+
+
+def initial_deviations(model: Any) -> tuple[float, Mapping[str, float]]:
+    """Of fresh values, as a model's config has them, whatever its assembly says."""
+    return PreTrainedModel._initial_deviations(model)
+
+
+def own_deviations(model: Any) -> tuple[float, Mapping[str, float]]:
+    """Of fresh values, as a model has them that may be part of another."""
+    found: tuple[float, Mapping[str, float]] = model._initial_deviations()
+    return found
+
+
 def states_of(model: Any, given: dict[str, Any], ask: Ask) -> States:
     """The states of a model or stack that is part of another.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from formers.processing.audio.recipes import CLASSES as SOUNDS
 from formers.processing.pairs import CLASSES as PAIRS
-from formers.processing.recipes import CLASSES, FILM_CLASSES, MODEL_TYPES
+from formers.processing.recipes import CLASSES, MODEL_TYPES
+from formers.processing.video_recipes import FILM_CLASSES
 
 # module -> the public names that it defines
 TABLE: dict[str, tuple[str, ...]] = {

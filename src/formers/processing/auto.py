@@ -25,7 +25,7 @@ from formers.processing.pan_and_scan import ScannedImageProcessor
 from formers.processing.patch_words import WordedImageProcessor
 from formers.processing.patches import PatchImageProcessor
 from formers.processing.promptable_inputs import PointedImageProcessor, StretchedImageProcessor
-from formers.processing.recipes import CLASSES, FILM_CLASSES, FILM_RECIPES, MODEL_TYPES, RECIPES
+from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
 from formers.processing.reflect_padded import RingedImageProcessor
 from formers.processing.segmentation_inputs import SegmentImageProcessor
 from formers.processing.square_tiles import SquareImageProcessor
@@ -33,6 +33,7 @@ from formers.processing.square_video import SquareFilmProcessor
 from formers.processing.task_segmentation_inputs import TaskedImageProcessor
 from formers.processing.video import FilmImageProcessor, FilmSettings
 from formers.processing.video_mask_inputs import StretchedFilmProcessor
+from formers.processing.video_recipes import FILM_CLASSES, FILM_RECIPES
 
 
 class UnknownProcessor(ValueError):

@@ -9,7 +9,7 @@ from formers.hub import split_hub_keywords
 from formers.processing.auto import UnknownProcessor, named_films
 from formers.processing.grid_video import GridFilmProcessor
 from formers.processing.pairs import PAIRS
-from formers.processing.recipes import FILM_CLASSES
+from formers.processing.video_recipes import FILM_CLASSES
 
 # model type -> the class of what reads its films
 MODEL_TYPES = {

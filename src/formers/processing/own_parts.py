@@ -16,7 +16,8 @@ from formers.processing.auto import (
     named_films,
 )
 from formers.processing.auto_video import AutoVideoProcessor
-from formers.processing.recipes import CLASSES, FILM_CLASSES
+from formers.processing.recipes import CLASSES
+from formers.processing.video_recipes import FILM_CLASSES
 
 # name of a part -> what finds it, the classes that may be named for it, and how one is found
 _KINDS: dict[str, tuple[Any, Mapping[str, Any], Any]] = {

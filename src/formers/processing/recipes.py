@@ -19,20 +19,21 @@ from formers.processing.recipe import (
 )
 
 
-def _sides(edge: int) -> dict[str, Any]:
+def sides(edge: int) -> dict[str, Any]:
+    """A size: a square of so many pixels."""
     return {"height": edge, "width": edge}
 
 
 _PLAIN = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
 _HALF = {**_PLAIN, "image_mean": IMAGENET_STANDARD_MEAN, "image_std": IMAGENET_STANDARD_STD}
-_DEFAULT = {**_PLAIN, "image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD}
-_CROPPED: dict[str, Any] = {"crop_size": _sides(224), "do_center_crop": True}
-_OPENAI = {**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD, "do_convert_rgb": True}
-_VIT = Recipe({**_HALF, "resample": BILINEAR, "size": _sides(224)})
-_CLIP = Recipe({**_OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
+DEFAULT = {**_PLAIN, "image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD}
+_CROPPED: dict[str, Any] = {"crop_size": sides(224), "do_center_crop": True}
+OPENAI = {**_PLAIN, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD, "do_convert_rgb": True}
+_VIT = Recipe({**_HALF, "resample": BILINEAR, "size": sides(224)})
+CLIP = Recipe({**OPENAI, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}}, square=False)
 _PAGE: dict[str, Any] = {"apply_ocr": True, "ocr_lang": None, "tesseract_config": ""}
 _FROM_ONE: dict[str, Any] = {
-    **{"resample": LANCZOS, "size": {"shortest_edge": 512}, "crop_size": _sides(512)},
+    **{"resample": LANCZOS, "size": {"shortest_edge": 512}, "crop_size": sides(512)},
     **{"rescale_factor": 0.0078, "image_mean": [1.0] * 3, "image_std": [1.0] * 3},
 }
 _MOBILE = Recipe({**_HALF, **_CROPPED, "resample": BILINEAR, "size": {"shortest_edge": 256}}, square=False)
@@ -42,7 +43,7 @@ _SEMANTIC, _DEPTHS = {"semantic_segmentation": "semantic"}, {"depth_estimation":
 _SEGMENTS = {**_SEMANTIC, "instance_segmentation": "instances", "panoptic_segmentation": "panoptic"}
 _DETR = Recipe(
     {
-        **_DEFAULT,
+        **DEFAULT,
         "resample": BILINEAR,
         "size": {"shortest_edge": 800, "longest_edge": 1333},
         "do_pad": True,
@@ -57,7 +58,7 @@ _DETR = Recipe(
 )
 _QUERIED = Recipe(
     {
-        **_DEFAULT,
+        **DEFAULT,
         **_MAPS,
         "resample": BILINEAR,
         "size": {"shortest_edge": 800, "longest_edge": 1333},
@@ -90,7 +91,7 @@ _POINTS = Recipe(
 _PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
 _EDGES = range(384, 2305, 384)
 
-_SQUARES = Recipe(
+SQUARES = Recipe(
     {
         **{**_HALF, "resample": LANCZOS, "size": {"longest_edge": 4 * 364}, "do_convert_rgb": True},
         **{"max_image_size": {"longest_edge": 364}, "do_pad": True},
@@ -104,18 +105,18 @@ RECIPES: dict[str, Recipe] = {
         _VIT.but(
             *("beit", "data2vec-vision"),
             resample=BICUBIC,
-            crop_size=_sides(224),
+            crop_size=sides(224),
             do_center_crop=False,
             **_MAPS,
         ),
         maps=True,
         answers=_SEMANTIC,
     ),
-    "Bit": _CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
+    "Bit": CLIP.but("bit", "dinov2", "dinov2_with_registers", "focalnet", "hiera"),
     "Blip": Recipe(
-        {**_OPENAI, "resample": BICUBIC, "size": _sides(384)}, model_types=("blip", "blip-2", "instructblip")
+        {**OPENAI, "resample": BICUBIC, "size": sides(384)}, model_types=("blip", "blip-2", "instructblip")
     ),
-    "CLIP": _CLIP.but(
+    "CLIP": CLIP.but(
         "clip",
         "clip_vision_model",
         "align",
@@ -137,8 +138,8 @@ RECIPES: dict[str, Recipe] = {
         masks=True,
         model_types=("bridgetower",),
     ),
-    "Chameleon": _CLIP.but("chameleon", **_FROM_ONE),
-    "ChineseCLIP": _CLIP.but("chinese_clip", "chinese_clip_vision_model"),
+    "Chameleon": CLIP.but("chameleon", **_FROM_ONE),
+    "ChineseCLIP": CLIP.but("chinese_clip", "chinese_clip_vision_model"),
     "ConditionalDetr": replace(
         _DETR.but("conditional_detr"),
         answers={
@@ -154,13 +155,13 @@ RECIPES: dict[str, Recipe] = {
         model_types=("convnext", "convnextv2", "cvt", "regnet", "resnet"),
     ),
     # theirs resizes numbers from 0 to 1, which Pillow does in steps of 1/255
-    "DINOv3ViT": Recipe({**_DEFAULT, "resample": BILINEAR, "size": _sides(224)}, model_types=("dinov3_vit",)),
+    "DINOv3ViT": Recipe({**DEFAULT, "resample": BILINEAR, "size": sides(224)}, model_types=("dinov3_vit",)),
     "DPT": replace(
         _VIT.but(
             *("dpt", "depth_anything"),
             fit="multiples",
             resample=BICUBIC,
-            size=_sides(384),
+            size=sides(384),
             ensure_multiple_of=1,
             keep_aspect_ratio=False,
             do_pad=False,
@@ -170,7 +171,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "DeformableDetr": replace(_DETR.but("deformable_detr"), answers={"object_detection": "objects_by_label"}),
     "GroundingDino": replace(_DETR.but("grounding-dino"), answers={"object_detection": "queried"}),
-    "DeiT": _VIT.but("deit", resample=BICUBIC, size=_sides(256), **_CROPPED),
+    "DeiT": _VIT.but("deit", resample=BICUBIC, size=sides(256), **_CROPPED),
     "Detr": _DETR,
     "Donut": Recipe(
         {
@@ -188,8 +189,8 @@ RECIPES: dict[str, Recipe] = {
     "EfficientNet": _VIT.but(
         "efficientnet",
         resample=BICUBIC,
-        size=_sides(346),
-        crop_size=_sides(289),
+        size=sides(346),
+        crop_size=sides(289),
         do_center_crop=False,
         rescale_offset=False,
         include_top=True,
@@ -197,12 +198,12 @@ RECIPES: dict[str, Recipe] = {
     "Flava": Recipe(
         {
             **{**_PLAIN, **_CROPPED, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD},
-            **{"resample": BICUBIC, "size": _sides(224), "return_image_mask": False},
+            **{"resample": BICUBIC, "size": sides(224), "return_image_mask": False},
             **{"input_size_patches": 14, "total_mask_patches": 75, "mask_group_min_patches": 16},
             **{"mask_group_max_patches": None, "mask_group_min_aspect_ratio": 0.3},
             **{"mask_group_max_aspect_ratio": None, "return_codebook_pixels": False},
-            **{"codebook_do_resize": True, "codebook_size": _sides(112), "codebook_resample": LANCZOS},
-            **{"codebook_do_center_crop": True, "codebook_crop_size": _sides(112)},
+            **{"codebook_do_resize": True, "codebook_size": sides(112), "codebook_resample": LANCZOS},
+            **{"codebook_do_center_crop": True, "codebook_crop_size": sides(112)},
             **{"codebook_do_rescale": True, "codebook_rescale_factor": 1 / 255},
             **{"codebook_do_map_pixels": True, "codebook_do_normalize": True},
             **{"codebook_image_mean": [0.0] * 3, "codebook_image_std": [1.0] * 3},
@@ -228,7 +229,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "LayoutLMv2": Recipe(
         {
-            **{"do_resize": True, "size": _sides(224), "resample": BILINEAR},
+            **{"do_resize": True, "size": sides(224), "resample": BILINEAR},
             **_PAGE,
         },
         blue_first=True,
@@ -236,7 +237,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "LayoutLMv3": Recipe({**_VIT.settings, **_PAGE}, model_types=("layoutlmv3",)),
     "Levit": Recipe(
-        {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}},
+        {**DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}},
         fit="eighth",
         square=False,
         model_types=("levit",),
@@ -251,7 +252,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Cohere2Vision": Recipe(
         {
-            **{**_OPENAI, "resample": BICUBIC, "size": _sides(512), "patch_size": 16},
+            **{**OPENAI, "resample": BICUBIC, "size": sides(512), "patch_size": 16},
             **{"crop_to_patches": True, "min_patches": 1, "max_patches": 12},
         },
         canvas=True,
@@ -260,7 +261,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "GotOcr2": Recipe(
         {
-            **{**_OPENAI, "resample": BICUBIC, "size": _sides(384)},
+            **{**OPENAI, "resample": BICUBIC, "size": sides(384)},
             **{"crop_to_patches": False, "min_patches": 1, "max_patches": 12},
         },
         canvas=True,
@@ -276,14 +277,14 @@ RECIPES: dict[str, Recipe] = {
         quarters=True,
         model_types=("idefics2",),
     ),
-    "Idefics3": _SQUARES.but("idefics3", do_image_splitting=True),
+    "Idefics3": SQUARES.but("idefics3", do_image_splitting=True),
     "LlavaNext": replace(
-        _CLIP.but("llava_next", "llava_next_video", do_pad=True, image_grid_pinpoints=_PINPOINTS),
+        CLIP.but("llava_next", "llava_next_video", do_pad=True, image_grid_pinpoints=_PINPOINTS),
         pinned="always",
     ),
     "LlavaOnevision": Recipe(
         {
-            **{**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_pad": True},
+            **{**OPENAI, "resample": BICUBIC, "size": sides(384), "do_pad": True},
             "image_grid_pinpoints": [[down, across] for down in _EDGES for across in _EDGES],
         },
         square=False,
@@ -299,7 +300,7 @@ RECIPES: dict[str, Recipe] = {
             "do_normalize": None,
             "resample": BICUBIC,
             "size": {"shortest_edge": 224},
-            "crop_size": _sides(256),
+            "crop_size": sides(256),
             "do_center_crop": True,
             "do_flip_channel_order": True,
             **_MAPS,
@@ -310,7 +311,7 @@ RECIPES: dict[str, Recipe] = {
         answers=_SEMANTIC,
     ),
     "OwlViT": replace(
-        _CLIP.but("owlvit", size=_sides(768), crop_size=_sides(768), do_center_crop=False),
+        CLIP.but("owlvit", size=sides(768), crop_size=sides(768), do_center_crop=False),
         square=True,
         answers={
             "object_detection": "queried",
@@ -331,7 +332,7 @@ RECIPES: dict[str, Recipe] = {
         answers={**_SEMANTIC, "panoptic_segmentation": "panoptic_antialiased"},
     ),
     "Owlv2": Recipe(
-        {**_OPENAI, "resample": BILINEAR, "size": _sides(960), "do_pad": True},
+        {**OPENAI, "resample": BILINEAR, "size": sides(960), "do_pad": True},
         fit="blurred square",
         model_types=("owlv2",),
         answers={
@@ -342,7 +343,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Nougat": Recipe(
         {
-            **{**_DEFAULT, "resample": BILINEAR, "size": {"height": 896, "width": 672}, "do_pad": True},
+            **{**DEFAULT, "resample": BILINEAR, "size": {"height": 896, "width": 672}, "do_pad": True},
             **{"do_thumbnail": True, "do_align_long_axis": False, "do_crop_margin": True},
         },
         fit="narrow",
@@ -352,21 +353,21 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Pixtral": Recipe(
         {
-            **{**_OPENAI, "resample": BICUBIC, "size": {"longest_edge": 1024}, "do_pad": True},
-            "patch_size": _sides(16),
+            **{**OPENAI, "resample": BICUBIC, "size": {"longest_edge": 1024}, "do_pad": True},
+            "patch_size": sides(16),
         },
         fit="whole patches",
         sized=True,
         model_types=("pixtral", "mistral3"),
     ),
     "PoolFormer": Recipe(
-        {**_DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},
+        {**DEFAULT, **_CROPPED, "resample": BICUBIC, "size": {"shortest_edge": 224}, "crop_pct": 0.9},
         fit="share",
         square=False,
         model_types=("poolformer",),
     ),
     "Pvt": Recipe(
-        {**_DEFAULT, "resample": BICUBIC, "size": _sides(224)},
+        {**DEFAULT, "resample": BICUBIC, "size": sides(224)},
         model_types=("pvt", "pvt_v2"),
     ),
     "RTDetr": replace(
@@ -374,14 +375,14 @@ RECIPES: dict[str, Recipe] = {
             *("rt_detr", "rt_detr_v2"),
             do_normalize=False,
             do_pad=False,
-            size=_sides(640),
+            size=sides(640),
             do_convert_annotations=True,
         ),
         answers={"object_detection": "best_objects"},
     ),
     "Qwen2VL": Recipe(
         {
-            **_OPENAI,
+            **OPENAI,
             "resample": BICUBIC,
             "size": {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280},
             **{"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2},
@@ -392,14 +393,14 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Sam": Recipe(
         {
-            **_DEFAULT,
+            **DEFAULT,
             "resample": BILINEAR,
             "do_convert_rgb": True,
             "size": {"longest_edge": 1024},
             "mask_size": {"longest_edge": 256},
             "do_pad": True,
-            "pad_size": _sides(1024),
-            "mask_pad_size": _sides(256),
+            "pad_size": sides(1024),
+            "mask_pad_size": sides(256),
         },
         fit="nearest",
         maps=True,
@@ -408,8 +409,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "Sam2": Recipe(
         {
-            **{**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR},
-            **{"size": _sides(1024), "mask_size": _sides(256), "mask_pad_size": None},
+            **{**DEFAULT, "do_convert_rgb": True, "resample": BILINEAR},
+            **{"size": sides(1024), "mask_size": sides(256), "mask_pad_size": None},
         },
         maps=True,
         pointed=True,
@@ -417,7 +418,7 @@ RECIPES: dict[str, Recipe] = {
         model_types=("sam2", "sam2_video"),
     ),
     "Segformer": Recipe(
-        {**_DEFAULT, "resample": BILINEAR, "size": _sides(512), **_MAPS},
+        {**DEFAULT, "resample": BILINEAR, "size": sides(512), **_MAPS},
         maps=True,
         model_types=("segformer", "upernet"),
         answers=_SEMANTIC,
@@ -425,7 +426,7 @@ RECIPES: dict[str, Recipe] = {
     "Pix2Struct": Recipe(
         {
             **{"do_normalize": True, "do_convert_rgb": True, "rescale_factor": None},
-            **{"patch_size": _sides(16), "max_patches": 2048, "is_vqa": False},
+            **{"patch_size": sides(16), "max_patches": 2048, "is_vqa": False},
         },
         model_types=("pix2struct",),
     ),
@@ -440,7 +441,7 @@ RECIPES: dict[str, Recipe] = {
         fit="patches",
         model_types=("siglip2", "siglip2_vision_model"),
     ),
-    "SmolVLM": _SQUARES.but("smolvlm", do_image_splitting=True),
+    "SmolVLM": SQUARES.but("smolvlm", do_image_splitting=True),
     "SuperGlue": replace(
         _POINTS.but("superglue", do_grayscale=True), paired=True, answers={"keypoint_matching": "matches"}
     ),
@@ -481,46 +482,6 @@ RECIPES: dict[str, Recipe] = {
         model_types=("zoedepth",),
     ),
 }
-_FILMS = Recipe(
-    {
-        **_OPENAI,
-        "resample": BICUBIC,
-        "size": {"shortest_edge": 128 * 28 * 28, "longest_edge": 28 * 28 * 768},
-        **{"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2},
-        **{"min_frames": 4, "max_frames": 768, "do_sample_frames": False},
-    },
-    fit="pixels",
-    square=False,
-)
-# family -> what it does to films: to frames one by one, to patches that go through several, or stretched
-FILM_RECIPES: dict[str, Recipe] = {
-    "InternVL": Recipe(
-        {
-            **_OPENAI,
-            "resample": BICUBIC,
-            "size": _sides(384),
-            "do_sample_frames": False,
-            "initial_shift": True,
-        }
-    ),
-    "LlavaNextVideo": _CLIP.but(do_sample_frames=False),
-    "LlavaOnevision": Recipe(
-        {**_OPENAI, "resample": BICUBIC, "size": _sides(384), "do_sample_frames": False}, square=False
-    ),
-    "Qwen2VL": _FILMS,
-    "Qwen3VL": _FILMS.but(
-        fit="film pixels",
-        size={"shortest_edge": 128 * 32 * 32, "longest_edge": 32 * 32 * 768},
-        image_mean=IMAGENET_STANDARD_MEAN,
-        image_std=IMAGENET_STANDARD_STD,
-        **{"patch_size": 16, "do_sample_frames": True, "fps": 2},
-    ),
-    "SmolVLM": _SQUARES.but(do_sample_frames=False),
-    "Sam2Video": Recipe(
-        {**_DEFAULT, "do_convert_rgb": True, "resample": BILINEAR, "size": _sides(1024)}, stretched=True
-    ),
-}
-FILM_CLASSES = {f"{name}VideoProcessor": name for name in FILM_RECIPES}
 MODEL_TYPES = {kind: name for name, recipe in RECIPES.items() for kind in recipe.model_types}
 # every spelling of a class -> its family: today's names, those of other backends, and the older ones
 CLASSES = {

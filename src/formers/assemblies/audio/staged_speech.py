@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from formers.assemblies.base import Assembly, place_parts, ties_within
+from formers.assemblies.base import Assembly, assembly_of, initial_deviations, place_parts, ties_within
 from formers.model.base import PreTrainedModel
 from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
@@ -35,7 +35,7 @@ class Stages(Assembly):
         field, kind_of = next(iter(self.parts.values()))
         own = getattr(config, field)
         kind: Any = kind_of(own)
-        return kind._assembly.spec(own)
+        return assembly_of(kind).spec(own)
 
     def place(
         self,
@@ -58,7 +58,7 @@ class Stages(Assembly):
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """Parts say theirs."""
-        return PreTrainedModel._initial_deviations(model)
+        return initial_deviations(model)
 
     def room(self, config: Any) -> int | None:
         """What the first stage's positions allow."""
@@ -90,5 +90,5 @@ class Stages(Assembly):
         for field, kind_of in self.parts.values():
             own = getattr(config, field)
             kind: Any = kind_of(own)
-            found += kind._assembly.layer_classes(type(own))
+            found += assembly_of(kind).layer_classes(type(own))
         return list(dict.fromkeys(found))

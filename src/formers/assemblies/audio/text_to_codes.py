@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from formers.assemblies.audio.codec import ChunkedCodec
 from formers.assemblies.audio.staged_speech import Stages
-from formers.assemblies.base import states_in
+from formers.assemblies.base import assembly_of, owner_of, states_in
 from formers.assemblies.encoder_decoder import DecoderHalf, EncoderDecoder, given_memory
 from formers.configs import PretrainedConfig
 from formers.core.outputs import BaseModelOutput
@@ -72,7 +72,7 @@ def by_place(ids: Tensor, books: int) -> Tensor:
 
 def _tables(self: Any) -> nn.Module:
     """The tables by which codes are read, one for each book."""
-    found: nn.Module = leaf(self._owner(), "decoder").embed_tokens
+    found: nn.Module = leaf(owner_of(self), "decoder").embed_tokens
     return found
 
 
@@ -115,7 +115,7 @@ class TextToCodes(Stages):
     def spec(self, config: Any) -> Any:
         """The decoder's."""
         kind: Any = self.parts["decoder"][1](config.decoder)
-        return kind._assembly.spec(config.decoder)
+        return assembly_of(kind).spec(config.decoder)
 
     def text_options(self, model: Any) -> dict[str, Any]:
         """The usual ones."""
@@ -140,11 +140,11 @@ class TextToCodes(Stages):
         """
         super().place(model, config, pooler, masked, parts)
         text, codec = leaf(model, "text_encoder"), leaf(model, "audio_encoder")
-        if text._assembly.encoder_decoder or text._assembly.main != "input_ids":
+        if assembly_of(text).encoder_decoder or assembly_of(text).main != "input_ids":
             raise ValueError(
                 f"the text encoder is one stack that reads texts, and {type(text).__name__} is none"
             )
-        if not isinstance(codec._assembly, ChunkedCodec):
+        if not isinstance(assembly_of(codec), ChunkedCodec):
             raise ValueError(f"the audio encoder makes codes of sounds, and {type(codec).__name__} does not")
         given, read = config.text_encoder.hidden_size, config.decoder.hidden_size
         wanted = config.decoder.cross_attention_hidden_size
@@ -157,7 +157,7 @@ class TextToCodes(Stages):
             place(model, "handed", "enc_to_dec_proj", linear("linear", given, read))
         wiring(model).roles["token"] = (
             "text_encoder",
-            *wiring(text._owner()).roles["token"],
+            *wiring(owner_of(text)).roles["token"],
         )
 
     def read(self, model: Any, given: dict[str, Any], ask: Ask) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
+from formers.assemblies.base import BaseModel, bound, owner_of, refuse_inputs, returned, taken_ask
 from formers.assemblies.multimodal.encoder_outputs import SEEN, seen_before
 from formers.assemblies.multimodal.image_text import Remembered, placed_at
 from formers.core.outputs import BaseModelOutput, ModelOutput
@@ -241,7 +241,7 @@ def _features_of(assembly: DynamicResolution, kind: Kind) -> Callable[..., Any]:
         given = bound(model, names, args, given)
         refuse_inputs(model, given, names)
         return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
-        owner = model._owner()
+        owner = owner_of(model)
         states = assembly._seen(owner, given.get(kind.values), given.get(kind.grid), kind, ask)
         record = assembly.record(owner, assembly.image, states)
         grid, deep = given[kind.grid], states.extras.get("deepstack_features")
@@ -280,7 +280,7 @@ def _ahead(places: Tensor, real: Tensor | None) -> Tensor:
 def _rope_index(assembly: DynamicResolution) -> Callable[..., Any]:
     def get_rope_index(model: Any, input_ids: Tensor, **given: Any) -> tuple[Tensor, Tensor]:
         """Positions of a prompt, [3, B, T], and how far what follows is ahead of its tokens, [B, 1]."""
-        owner, mask = model._owner(), given.get("attention_mask")
+        owner, mask = owner_of(model), given.get("attention_mask")
         found = assembly.positions(owner, {"input_ids": input_ids, **given})
         if found is None:
             raise ValueError("positions in grids are those of prompts with pictures: pass their grids")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.base import BaseModel, states_of
+from formers.assemblies.base import BaseModel, assembly_of, states_of
 from formers.assemblies.single import Single
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
@@ -64,7 +64,7 @@ class Preceded(Single):
     def layer_classes(self, config_class: type[Any]) -> list[str]:
         """Those of both models."""
         own = config_class().vision_config
-        images = self.model_of(own)._assembly.spec(own).layer_classes
+        images = assembly_of(self.model_of(own)).spec(own).layer_classes
         return [*super().layer_classes(config_class), *images]
 
     def before(self, model: Any, given: dict[str, Any]) -> int:
@@ -72,7 +72,7 @@ class Preceded(Single):
         pixels, own = given.get("pixel_values"), model.config.vision_config
         if not isinstance(pixels, Tensor):
             return 0
-        stem = self.model_of(own)._assembly.spec(own).stem
+        stem = assembly_of(self.model_of(own)).spec(own).stem
         assert isinstance(stem, spec.Patches)
         down, across = pixels.shape[-2] // stem.patch[0], pixels.shape[-1] // stem.patch[1]
         return int((down * across + stem.before) * (pixels.shape[1] if pixels.dim() == 5 else 1))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask
+from formers.assemblies.base import BaseModel, bound, owner_of, refuse_inputs, returned, taken_ask
 from formers.assemblies.composite import Composite
 from formers.assemblies.multimodal.encoder_outputs import SEEN, picked, rows_seen, seen_before
 from formers.core.outputs import BaseModelOutput, ModelOutput
@@ -366,7 +366,7 @@ def features_of(
         given = bound(model, names, args, given)
         refuse_inputs(model, given, names)
         return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
-        owner = model._owner()
+        owner = owner_of(model)
         states, found = read(owner, given, ask)
         record = replace(assembly.record(owner, assembly.image, states), pooler_output=found)
         record = record if ask.hidden else replace(record, hidden_states=None)

@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.base import BaseModel, bound, refuse_inputs, returned, taken_ask, ties_within
+from formers.assemblies.base import (
+    BaseModel,
+    assembly_of,
+    bound,
+    owner_of,
+    refuse_inputs,
+    returned,
+    taken_ask,
+    ties_within,
+)
 from formers.assemblies.composite import Composite
 from formers.assemblies.encoder_decoder import of_both
 from formers.assemblies.multimodal.image_text import placed_at
@@ -113,7 +122,7 @@ class ImageTextPair(Composite):
             given = bound(model, names, args, given)
             refuse_inputs(model, given, names)
             return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
-            states, found = self._read(model._owner(), given["pixel_values"], ask)
+            states, found = self._read(owner_of(model), given["pixel_values"], ask)
             record = BaseModelOutputWithPooling(states.last, found, hidden_states=states.hidden)
             return returned(record, return_dict, model.config)
 
@@ -121,7 +130,7 @@ class ImageTextPair(Composite):
 
     def _check(self, config: Any, name: str) -> None:
         kind, own = self.part(config, name)
-        if name == self.text and not kind._assembly.encoder_decoder:
+        if name == self.text and not assembly_of(kind).encoder_decoder:
             raise ValueError(
                 f"{self.fields[name]} describes a {own.model_type!r} model, which is one stack; the {name} "
                 f"of {config.model_type!r} models is an encoder and a decoder"
@@ -148,7 +157,7 @@ class ImageTextPair(Composite):
     def stacks(self, model: nn.Module) -> dict[str, nn.Module]:
         """The parts, and those of the pair."""
         found, pair = super().stacks(model), leaf(model, self.text)
-        return {**found, **pair._assembly.stacks(pair)}
+        return {**found, **assembly_of(pair).stacks(pair)}
 
     def ties(self, model: Any) -> dict[str, str]:
         """Those of the pair, by the names that they have in this tree."""
@@ -187,7 +196,7 @@ class ImageTextPair(Composite):
 
     def _read(self, model: Any, pixels: Any, ask: Ask) -> tuple[States, Tensor]:
         """The network's states, and what stands for the images."""
-        main = leaf(model, self.image)._assembly.main
+        main = assembly_of(leaf(model, self.image)).main
         states = self.states(model, self.image, {main: pixels}, replace(ask, attentions=False))
         found: Tensor = leaf(model, "between")(states.last)
         return states, found
@@ -204,4 +213,5 @@ class ImageTextPair(Composite):
         """Those of the pair."""
         config = config_class()
         kind, own = self.part(config, self.text)
-        return kind._assembly.layer_classes(type(own))
+        found: list[str] = assembly_of(kind).layer_classes(type(own))
+        return found

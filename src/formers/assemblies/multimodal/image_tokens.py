@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from formers.assemblies.base import Assembly, BaseModel, bound, refuse_inputs, returned, states_in
+from formers.assemblies.base import Assembly, BaseModel, bound, owner_of, refuse_inputs, returned, states_in
 from formers.assemblies.multimodal.encoder_outputs import SEEN, seen_before
 from formers.assemblies.multimodal.image_text import InPlace, placed_at
 from formers.assemblies.single import Single
@@ -217,7 +217,7 @@ class ImageTokens(InPlace, Single):
             """What is told of pictures; `pooler_output` holds what stands for each, [pictures, places, E]."""
             given = bound(model, names, args, given)
             refuse_inputs(model, given, names)
-            found = self.seen(model._owner(), given.get(_PIXELS))
+            found = self.seen(owner_of(model), given.get(_PIXELS))
             return returned(found, given.get("return_dict"), model.config)
 
         return features
@@ -225,7 +225,7 @@ class ImageTokens(InPlace, Single):
     def _tokens(self) -> Callable[..., Any]:
         def tokens(model: Any, pixel_values: Tensor) -> Tensor:
             """The words of pictures, [pictures, places], int64."""
-            owner = model._owner()
+            owner = owner_of(model)
             record = leaf(owner, "coder")(pixel_values, return_dict=True)
             return self.words(owner, record.image_tokens, len(pixel_values))
 

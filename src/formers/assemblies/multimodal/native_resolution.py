@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from formers.assemblies.base import assembly_of
 from formers.assemblies.multimodal.image_text import ImageText
 from formers.core.tiles import Size
 from formers.nn.connectors import GRIDS
@@ -43,7 +44,7 @@ class Sized(ImageText):
         Raises:
             ValueError: for sizes that the image model does not read.
         """
-        read = self.part(model.config, self.image)[0]._assembly.inputs
+        read = assembly_of(self.part(model.config, self.image)[0]).inputs
         if given.get(SIZES) is not None and SIZES not in read:
             kind = getattr(model.config, self.fields[self.image]).model_type
             raise ValueError(f"{kind!r} models read pictures of one size, and take no {SIZES}: leave it out")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from formers.assemblies.base import owner_of
 from formers.assemblies.single import Single
 from formers.model.base import PreTrainedModel
 from formers.nn.tree import leaf, place
@@ -41,7 +42,7 @@ def predict_contacts(self: Any, tokens: Tensor, attention_mask: Tensor) -> Tenso
     Returns:
         [B, T - 2, T - 2].
     """
-    model = self._owner()
+    model = owner_of(self)
     held = model(tokens, attention_mask=attention_mask, output_attentions=True, return_dict=True).attentions
     told = attention_mask.bool() & (tokens != _LAST)  # [B, T]
     weights = torch.stack(held, dim=1) * (told[:, :, None] & told[:, None])[:, None, None]  # [B, L, H, T, T]

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from formers.assemblies.base import owner_of
 from formers.assemblies.single import Single
 from formers.core.outputs import ModelOutput
 from formers.model.initialise import mark_filled
@@ -15,13 +16,13 @@ from formers.stacks.stack import States
 
 def _table(model: Any) -> nn.Module:
     """The table of entities."""
-    found: nn.Module = leaf(model._owner(), "entity")
+    found: nn.Module = leaf(owner_of(model), "entity")
     return found
 
 
 def _set_table(model: Any, value: nn.Module) -> None:
     """Replace the table of entities."""
-    owner = model._owner()
+    owner = owner_of(model)
     mark_filled(value)
     place(owner, "entity", path_of(owner, "entity"), value)
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from formers.assemblies.base import owner_of
 from formers.assemblies.single import Single
 from formers.core.notices import did_you_mean
 from formers.nn.recording import recording
@@ -70,7 +71,7 @@ def set_default_language(self: Any, language: str) -> None:
 
 def freeze_embeddings_and_language_adapters(self: Any) -> None:
     """Let embeddings and adapters get no gradients, nor norms that stand before adapters alone."""
-    owner = self._owner()
+    owner = owner_of(self)
     names = wiring(owner).facts["spec"].names
     for role in names.embeddings:
         if has(owner, role):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from formers.assemblies.base import Assembly, states_in
+from formers.assemblies.base import Assembly, assembly_of, initial_deviations, states_in
 from formers.assemblies.single import Single
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
@@ -37,7 +37,7 @@ class BackboneMaps(Assembly):
     def spec(self, config: Any) -> Any:
         """The part's."""
         _, kind, own = self.holds(config)
-        return kind._assembly.spec(own)
+        return assembly_of(kind).spec(own)
 
     def place(
         self, model: PreTrainedModel, config: Any, pooler: bool | None = None, masked: bool = False
@@ -51,7 +51,7 @@ class BackboneMaps(Assembly):
         """Call the part."""
         wanted = {"output_attentions": ask.attentions, "output_hidden_states": ask.hidden}
         part = leaf(model, "part")
-        known = {name: value for name, value in wanted.items() if name in part._assembly.inputs}
+        known = {name: value for name, value in wanted.items() if name in assembly_of(part).inputs}
         out = part(given["pixel_values"], **known, return_dict=True)
         maps = out.get("feature_maps") or (*(out.get("intermediate_activations") or ()), *out.hidden_states)
         states = states_in(
@@ -63,7 +63,7 @@ class BackboneMaps(Assembly):
     def output(self, model: Any, states: States) -> ModelOutput:
         """As the part's own."""
         part = leaf(model, "part")
-        found: ModelOutput = part._assembly.output(part, states)
+        found: ModelOutput = assembly_of(part).output(part, states)
         return found
 
     def passed_on(self, states: States) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class BackboneMaps(Assembly):
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """Of what stands beside the part."""
-        return PreTrainedModel._initial_deviations(model)
+        return initial_deviations(model)
 
     def room(self, config: Any) -> int | None:
         """Nothing bounds it."""

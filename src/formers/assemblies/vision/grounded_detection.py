@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.base import BaseModel, states_of
+from formers.assemblies.base import BaseModel, assembly_of, states_of
 from formers.assemblies.vision.deformable_detection import (
     DeformableDetector,
     DeformableMaps,
@@ -152,7 +152,7 @@ class GroundedQueryDetection(DeformableQueryDetection):
         text = self.model_of(own)(own, add_pooling_layer=False, part=True)
         place(model, "text", paths["text"], text)
         wiring(model).roles["token"] = (*wiring(model).roles["text"], *wiring(text).roles["token"])
-        read = text._assembly.spec(own).width
+        read = assembly_of(text).spec(own).width
         place(model, "text_projection", paths["text_projection"], nn.Linear(read, width))
         place(model, "queries", paths["queries"], nn.Embedding(about.queries, width))
         place(model, "encoder", "encoder", Enhancer(self.enhanced(config)))

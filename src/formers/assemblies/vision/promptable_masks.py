@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, bound, refuse_inputs, states_in, taken_ask
+from formers.assemblies.base import (
+    Assembly,
+    assembly_of,
+    bound,
+    initial_deviations,
+    refuse_inputs,
+    states_in,
+    taken_ask,
+)
 from formers.core.outputs import BaseModelOutput, ModelOutput, PointedMasksOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.nets.grid_layers import GridEncoder, Walk, fill_encoder, grid_encoder, last_map, node_class
@@ -178,7 +186,7 @@ class PointedMasks(Gridded):
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """The config's, but for the network's."""
         std, own = wiring(model).facts["spec"].std, leaf(model, "net").named_parameters()
-        return PreTrainedModel._initial_deviations(model)[0], {f"{self.path}.{name}": std for name, _ in own}
+        return initial_deviations(model)[0], {f"{self.path}.{name}": std for name, _ in own}
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Read images, or what was made of them, and prompts.
@@ -242,7 +250,7 @@ def image_embeddings(model: Any, pixel_values: Tensor, **given: Any) -> Tensor:
     refuse_inputs(model, given, _ASKED)
     given.pop("return_dict", None)
     ask = taken_ask(model, given)
-    return Gridded.run(model._assembly, model, {"pixel_values": pixel_values}, ask).rows
+    return Gridded.run(assembly_of(model), model, {"pixel_values": pixel_values}, ask).rows
 
 
 @torch.no_grad()

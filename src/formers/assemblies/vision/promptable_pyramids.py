@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.assemblies.base import refuse_inputs, states_in, taken_ask
+from formers.assemblies.base import assembly_of, refuse_inputs, states_in, taken_ask
 from formers.assemblies.vision.promptable_masks import (
     Gridded,
     PointedMasks,
@@ -286,7 +286,7 @@ def _prompted(model: Any, given: Mapping[str, Any], last: Tensor) -> tuple[Tenso
 def image_embeddings(model: Any, pixel_values: Tensor, **given: Any) -> list[Tensor]:
     """[B, channels, height, width] -> maps that `image_embeddings` takes, the finest first; no gradient."""
     found, _ = _read(model, pixel_values, given)
-    maps: list[Tensor] = model._assembly.maps(model, found)
+    maps: list[Tensor] = assembly_of(model).maps(model, found)
     return maps
 
 
@@ -309,4 +309,4 @@ def _read(
     refuse_inputs(model, given, _ASKED)
     given.pop("return_dict", None)
     walk = walk_of(model, taken_ask(model, given))
-    return model._assembly.read(model, {"pixel_values": images}, walk, placed), walk
+    return assembly_of(model).read(model, {"pixel_values": images}, walk, placed), walk

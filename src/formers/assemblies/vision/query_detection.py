@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from formers.assemblies.base import Assembly, states_of
+from formers.assemblies.base import Assembly, own_deviations, states_of
 from formers.assemblies.encoder_decoder import EncoderDecoder, given_memory
 from formers.assemblies.single import Single
 from formers.core.outputs import ModelOutput, QueriesOutput
@@ -275,7 +275,7 @@ class Found(QueryDetection):
 
     def deviations(self, model: Any) -> tuple[float, Mapping[str, float]]:
         """The part's."""
-        found: tuple[float, Mapping[str, float]] = leaf(model, "detector")._initial_deviations()
+        found: tuple[float, Mapping[str, float]] = own_deviations(leaf(model, "detector"))
         return found
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:

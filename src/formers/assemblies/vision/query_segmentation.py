@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, states_in, states_of
+from formers.assemblies.base import Assembly, assembly_of, states_in, states_of
 from formers.assemblies.encoder_decoder import stack_part
 from formers.assemblies.vision.query_detection import QueryHalf
 from formers.core.outputs import ModelOutput, QueriesOutput
@@ -58,7 +58,7 @@ class QueriesNode(Group):
             "object_queries_position_embeddings": own,
         }
         half = leaf(self, "decoder")
-        found: QueriesOutput = half._assembly.output(half, states_of(half, reads, ask or Ask(padded=True)))
+        found: QueriesOutput = assembly_of(half).output(half, states_of(half, reads, ask or Ask(padded=True)))
         return found
 
 

@@ -23,7 +23,7 @@ from formers.nn.tree import Block, has, leaf, place
 
 
 class MapRows(VectorStem):
-    """See `spec.MultiScaleRows`. Places of maps are centres of cells, those that ask are where callers say."""
+    """See `spec.MultiScaleRows`. Places of maps are centres of cells, those that ask where callers say."""
 
     inputs: ClassVar = {
         **VectorStem.inputs,
