@@ -22,6 +22,7 @@ class Shows:
         image: what a text says where it shows one, unless tokenizer or files say it; `video` for a film.
         settings: what the processor keeps beside its parts, by the names of its file, and from what on.
         films: the family that prepares films; empty for none. `film_rule` writes what stands for one.
+        films_first: what prepares films is the first part by position.
         film_template: how conversations that show films are written, whatever files say. Their films are
             sampled where the processor of films says how.
         rate: the name under which it is told how far apart their frames are; empty for none.
@@ -53,6 +54,7 @@ class Shows:
     kinds: str = ""
     films: str = ""
     film_rule: str = "blocks"
+    films_first: bool = False
     film_template: str | None = None
     rate: str = ""
     mark: str = ""
@@ -420,6 +422,7 @@ PAIRS: dict[str, Pair] = {
             video="<video>",
             settings={**_LLAVA, "video_token": "<video>"},
             films="LlavaNextVideo",
+            films_first=True,
             film_rule="pooled_frames",
         ),
     ),

@@ -58,7 +58,10 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     own: dict[str, Any] = {"token2json": _fields} if pair.fields else {}
     own |= {"post_process_generation": _corrected} if pair.markdown else {}
     if pair.shows is not None and pair.shows.films:
-        own["attributes"] = ("image_processor", "tokenizer", "video_processor")
+        parts = ("image_processor", "tokenizer")
+        own["attributes"] = (
+            ("video_processor", *parts) if pair.shows.films_first else (*parts, "video_processor")
+        )
     prompts = FollowingPrompts if pair.followed else NestedPrompts if pair.nested else Prompted
     bases = (prompts, base) if pair.pointed else (base,)
     return type(name, bases, {"pair": pair, "__doc__": says, **own})
