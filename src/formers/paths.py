@@ -227,7 +227,8 @@ PATHS: dict[str, str] = {
     "quantizers.base": "HfQuantizer",
     "quantizers.quantizers_utils": "get_module_from_name should_convert_module",
     "testing_utils": (
-        "CaptureLogger require_accelerate require_bitsandbytes require_optuna require_peft require_ray require_safetensors "
+        "CaptureLogger "
+        "require_accelerate require_bitsandbytes require_optuna require_peft require_ray require_safetensors "
         "require_sentencepiece require_tokenizers require_torch require_torch_accelerator require_torch_gpu "
         "require_torch_multi_gpu require_vision slow torch_device"
     ),

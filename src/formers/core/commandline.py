@@ -56,7 +56,8 @@ class HfArgumentParser(argparse.ArgumentParser):
     `metadata={"help": ...}`, other names are `metadata={"aliases": ["-m"]}`. A `bool` needs no value, and one
     that is true by itself has `--no_NAME`; an `Enum` and a `Literal` list their choices; a `list` takes
     several values; a `dict` takes JSON. Options may be added as to any `argparse.ArgumentParser`. A dataclass
-    that takes older keywords too names them in `_older_options` (with the field whose values each takes, or None).
+    that takes older keywords too names them in `_older_options`, each with the field whose values it takes,
+    or with None.
 
     Args:
         dataclass_types: one dataclass, or several; one with `_argument_group_name` is a group of the help.
@@ -151,7 +152,7 @@ class HfArgumentParser(argparse.ArgumentParser):
         return tuple(made)
 
     def _said(self, words: Sequence[str], read: argparse.Namespace) -> set[str]:
-        """Which options a command line has: a default may follow another option, and what was said may not."""
+        """Which options a command line has: a default may follow another one, what was said does not."""
         unsaid = object()
         again, _ = self.parse_known_args(words, argparse.Namespace(**dict.fromkeys(vars(read), unsaid)))
         return {name for name, value in vars(again).items() if value is not unsaid}

@@ -27,7 +27,7 @@ _LOADER_OPTIONS = ("dispatch_batches", "split_batches")
 _AUTOCAST = "mixed precision is torch's autocast. Leave it out"
 _TPU = "TPUs are not supported"
 
-# older name -> why it has no effect, and the values that ask for none; the first is read where nobody gave one
+# older name -> why it has no effect, and the values that ask for none; the first is read where none was given
 _NO_WISH: tuple[Any, ...] = (False, None, "")
 _NOTHING: tuple[Any, ...] = (None, False, "")
 _USELESS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -66,7 +66,7 @@ _OLD_NAMES = (
 UNGIVEN: dict[str, Any] = {
     old: nothing[0] for old, (_, nothing) in (_USELESS | _IMPOSSIBLE).items() if old != "n_gpu"
 }
-# older name -> the field whose values it takes on a command line; None where it takes a switch, a number or a word
+# older name -> the field whose values it takes on a command line; None: a switch, a number or a word
 OLDER_OPTIONS: dict[str, str | None] = {**dict.fromkeys(_OLD_NAMES), **RENAMED}
 
 
