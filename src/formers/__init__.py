@@ -44,7 +44,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.checkpoints.converted": ("revert_weight_conversion",),
     "formers.core.available": (
         *("OptionalDependencyNotAvailable", "check_min_version", "deepspeed_config", "require_version"),
-        "requires_backends",
+        *("requires_backends", "send_example_telemetry"),
     ),
     "formers.core.commandline": ("HfArg", "HfArgumentParser", "string_to_bool"),
     "formers.core.decorators": (
@@ -58,7 +58,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "deprecate_kwarg",
         "replace_return_docstrings",
     ),
-    "formers.core.logging": ("get_logger",),
+    "formers.core.logging": ("CaptureLogger", "get_logger"),
     "formers.core.remote_code": (
         *("check_imports", "custom_object_save", "get_cached_module_file", "get_class_from_dynamic_module"),
         *("get_class_in_module", "get_imports", "get_relative_import_files", "get_relative_imports"),

@@ -46,7 +46,7 @@ _GENERIC = (
     "OutputRecorder can_return_tuple is_flash_attention_requested torch_float torch_int is_torch_fx_proxy "
     "working_or_temp_dir"
 )
-_VERSIONS = "check_min_version require_version"
+_VERSIONS = "check_min_version require_version send_example_telemetry"
 _COLLATORS = (
     "DataCollator DataCollatorForLanguageModeling DataCollatorForMultipleChoice "
     "DataCollatorForPermutationLanguageModeling DataCollatorForSeq2Seq "
@@ -149,7 +149,7 @@ PATHS: dict[str, str] = {
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
     "image_transforms": " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
-    "generation_utils": "GenerationMixin LogitsProcessorList StoppingCriteriaList",
+    "generation_utils": "GenerationMixin LogitsProcessorList StoppingCriteriaList top_k_top_p_filtering",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": (
         f"{_TRACKERS} PeftAdapterMixin deepspeed_config is_deepspeed_zero3_enabled is_fsdp_enabled *is_"
@@ -227,6 +227,7 @@ PATHS: dict[str, str] = {
     "quantizers.base": "HfQuantizer",
     "quantizers.quantizers_utils": "get_module_from_name should_convert_module",
     "testing_utils": (
+        "CaptureLogger "
         "require_accelerate require_bitsandbytes require_optuna require_peft require_ray require_safetensors "
         "require_sentencepiece require_tokenizers require_torch require_torch_accelerator require_torch_gpu "
         "require_torch_multi_gpu require_vision slow torch_device"

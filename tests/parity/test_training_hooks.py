@@ -16,7 +16,7 @@ THEIRS = [
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_a_method_of_the_reference_is_there_or_refused(name):
-    if hasattr(formers.Trainer, name):
+    if not hasattr(getattr(formers.Trainer, name, None), "for_callers") and hasattr(formers.Trainer, name):
         type("Mine", (formers.Trainer,), {name: lambda self: None})
     else:
         with pytest.raises(TypeError, match=f"overrides {name}, which this Trainer never calls"):

@@ -156,3 +156,31 @@ def test_a_word_of_another_type_is_refused_with_the_type_that_is_wanted(capsys):
     with pytest.raises(SystemExit):
         HfArgumentParser(Model).parse_args_into_dataclasses(["--name", "n", "--max_length", "x"])
     assert "argument --max_length/--max-length: 'x' is no int" in capsys.readouterr().err
+
+
+def test_keywords_of_other_releases_are_options_too():
+    line = (
+        "--output_dir x --evaluation_strategy epoch --no_cuda --per_gpu_train_batch_size 4 --group_by_length "
+        "--adafactor --overwrite_output_dir --past_index -1 --fp16_opt_level O1 --load_best_model_at_end "
+        "--use-mps-device false"
+    )
+    with pytest.warns(match="overwrite_output_dir=True has no effect"):
+        (found,) = read(line, TrainingArguments)
+    assert (found.eval_strategy, found.use_cpu, found.per_device_train_batch_size) == ("epoch", True, 4)
+    assert (found.train_sampling_strategy, found.optim) == ("group_by_length", "adafactor")
+    assert (found.overwrite_output_dir, found.use_mps_device, found.half_precision_backend) == (
+        True,
+        False,
+        "auto",
+    )
+    assert found.save_strategy == "epoch"  # it was not said, so that it follows
+    with pytest.raises(ValueError, match="TPUs are not supported"):
+        read("--output_dir x --tpu_num_cores 8", TrainingArguments)
+    parsed = HfArgumentParser(TrainingArguments).parse_dict({"output_dir": "x", "evaluation_strategy": "no"})
+    assert parsed[0].eval_strategy == "no"
+
+
+def test_what_a_command_line_says_follows_nothing():
+    line = "--output_dir x --eval_strategy epoch --load_best_model_at_end --save_strategy steps"
+    with pytest.raises(ValueError, match="save"):
+        read(line, TrainingArguments)

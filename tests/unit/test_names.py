@@ -488,9 +488,8 @@ ABSENT = {
     "of Gemma3 this version has .*Gemma3TextConfig": "Gemma3ForTokenClassification",
     "of Bert this version has BertConfig": "BertForObjectDetection",
     "what huggingface_hub, safetensors, torch": "CrossEntropyLoss create_repo",
-    "nothing is sent from here": "send_example_telemetry",
-    "attention functions of one's own are": "flex_attention_mask",
-    "conversion of weights while loading is": "spawn_materialize",
+    "this helper of attention functions is": "flex_attention_mask",
+    "this part of converting weights is": "spawn_materialize",
     "'BertAdam' from 'formers'$": "BertAdam",
     "run on PyTorch alone$": "TFGroupViTModel FlaxCLIPProcessor",
 }

@@ -86,3 +86,31 @@ def test_a_test_is_skipped_where_what_it_needs_is_missing(monkeypatch):
     monkeypatch.setattr(available, "is_optuna_available", lambda: False, raising=False)
     assert formers.require_optuna(lambda: None).__unittest_skip__
     assert not hasattr(formers.require_torch(lambda: None), "__unittest_skip__")
+
+
+def test_what_scripts_of_examples_call_beside_their_work_is_there():
+    """Telemetry, captured logs, TPUs, and the filter of scores that tutorials sampled with."""
+    from formers.generation_utils import top_k_top_p_filtering
+    from formers.testing_utils import CaptureLogger
+    from formers.utils import is_torch_tpu_available, send_example_telemetry
+
+    logger = formers.get_logger("formers.tokenization_utils_base")
+    with CaptureLogger(logger) as said:
+        logger.warning("Token indices")
+    assert said.out == "Token indices\n"
+    assert not is_torch_tpu_available(check_device=False)
+    with pytest.warns(match="nothing is sent"):
+        send_example_telemetry("run_glue", object(), framework="pytorch")
+    scores = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    kept = torch.isfinite(top_k_top_p_filtering(scores, top_k=3, top_p=0.8))
+    assert kept.tolist() == [[False, False, True, True]]
+    assert torch.equal(top_k_top_p_filtering(scores), scores)
+
+
+def test_a_model_without_its_pooler_says_so():
+    from formers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    model = BertModel(BertConfig(vocab_size=10, **sizes), add_pooling_layer=False)
+    assert model.pooler is None
+    assert not any("pooler" in name for name in model.state_dict())

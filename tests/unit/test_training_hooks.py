@@ -172,3 +172,23 @@ def test_what_a_checkpoint_holds_may_be_more(tmp_path):
 
     make(More, tmp_path).train()
     assert (tmp_path / "checkpoint-2" / "more.txt").read_text() == "more"
+
+
+def test_older_subclasses_call_what_they_copied(tmp_path):
+    """Loaders that drop columns themselves, and checkpoints that are handed their metrics."""
+    from datasets import Dataset
+
+    class Copied(Trainer):
+        def get_train_dataloader(self):
+            data = self._remove_unused_columns(self.train_dataset, description="training")
+            columns.extend(data.column_names)
+            return torch.utils.data.DataLoader(data, batch_size=2, collate_fn=self.data_collator)
+
+        def _save_checkpoint(self, model, trial, metrics=None):
+            super()._save_checkpoint(model, trial, metrics=metrics)
+
+    columns = []
+    trainer = make(Copied, tmp_path, Dataset.from_list(list(rows(12))))
+    trainer.train()
+    assert set(columns) == {"input_ids", "label"}  # and no text
+    assert (tmp_path / "checkpoint-2").is_dir()

@@ -139,6 +139,8 @@ class Single(Assembly):
             kind = config.model_type
             raise TypeError(f"use_mask_token is for models of images; {kind} models read {stem.reads}")
         if not (self._pools if pooler is None else pooler):
+            if str(made.names.stack.get("pooler")).partition(".")[0] == "pooler":
+                model.pooler = None  # models around it ask whether it is there
             made = replace(made, pooler=None)
         elif pooler and made.pooler is None and "pooler" in made.names.stack:
             made = replace(made, pooler=made.width)

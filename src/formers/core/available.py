@@ -48,6 +48,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "torch_musa": ("torch_musa",),
     "torch_npu": ("torch_npu",),
     "torch_sdpa": ("torch",),
+    "torch_tpu": ("torch_xla",),
     "torch_xla": ("torch_xla",),
     "vision": ("PIL",),
     **{word: (word,) for word in _PLAIN.split()},
@@ -302,6 +303,13 @@ def check_min_version(min_version: str) -> None:
             f"this script wants the interface of transformers {min_version}; formers {version_of('formers')} "
             f"follows that of {FOLLOWED}"
         )
+
+
+def send_example_telemetry(example_name: str, *example_args: Any, framework: str = "pytorch") -> None:
+    """Say that nothing is sent: older scripts report their use by this call."""
+    from formers.core.notices import notice
+
+    notice("send_example_telemetry has no effect: nothing is sent from here")
 
 
 def require_version(requirement: str, hint: str | None = None) -> None:

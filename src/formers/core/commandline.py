@@ -55,7 +55,9 @@ class HfArgumentParser(argparse.ArgumentParser):
     A field `max_length: int = 5` is the option `--max_length 5`, or `--max-length`. Its help is
     `metadata={"help": ...}`, other names are `metadata={"aliases": ["-m"]}`. A `bool` needs no value, and one
     that is true by itself has `--no_NAME`; an `Enum` and a `Literal` list their choices; a `list` takes
-    several values; a `dict` takes JSON. Options may be added as to any `argparse.ArgumentParser`.
+    several values; a `dict` takes JSON. Options may be added as to any `argparse.ArgumentParser`. A dataclass
+    that takes older keywords too names them in `_older_options`, each with the field whose values it takes,
+    or with None.
 
     Args:
         dataclass_types: one dataclass, or several; one with `_argument_group_name` is a group of the help.
@@ -88,6 +90,9 @@ class HfArgumentParser(argparse.ArgumentParser):
         for field in dataclasses.fields(kind):
             if field.init:
                 _add_field(place, field, hints[field.name])
+        for older, name in _older_options(kind).items():
+            if older not in hints:
+                _add_older(place, older, hints[name] if name else int | bool | str)
 
     def parse_args_into_dataclasses(
         self,
@@ -126,10 +131,13 @@ class HfArgumentParser(argparse.ArgumentParser):
             if file.is_file():
                 words = file.read_text(encoding="utf-8").split() + words
         namespace, remaining = self.parse_known_args(words)
+        said = self._said(words, namespace)
         made = []
         for kind in self.dataclass_types:
             names = [field.name for field in dataclasses.fields(kind) if field.init]
-            made.append(kind(**{name: getattr(namespace, name) for name in names}))
+            names += [name for name in _older_options(kind) if hasattr(namespace, name)]
+            values = {name: getattr(namespace, name) for name in names}
+            made.append(kind(**_beside_defaults(kind, values, said)))
             for name in names:
                 delattr(namespace, name)
         if vars(namespace):
@@ -143,6 +151,12 @@ class HfArgumentParser(argparse.ArgumentParser):
             )
         return tuple(made)
 
+    def _said(self, words: Sequence[str], read: argparse.Namespace) -> set[str]:
+        """Which options a command line has: a default may follow another one, what was said does not."""
+        unsaid = object()
+        again, _ = self.parse_known_args(words, argparse.Namespace(**dict.fromkeys(vars(read), unsaid)))
+        return {name for name, value in vars(again).items() if value is not unsaid}
+
     def parse_dict(self, args: Mapping[str, Any], allow_extra_keys: bool = False) -> tuple[Any, ...]:
         """Make the dataclasses from a dictionary of their fields.
 
@@ -152,7 +166,9 @@ class HfArgumentParser(argparse.ArgumentParser):
         unused = set(args)
         made = []
         for kind in self.dataclass_types:
-            names = {field.name for field in dataclasses.fields(kind) if field.init}
+            names = {field.name for field in dataclasses.fields(kind) if field.init} | set(
+                _older_options(kind)
+            )
             unused -= names
             made.append(kind(**{name: value for name, value in args.items() if name in names}))
         if unused and not allow_extra_keys:
@@ -174,6 +190,36 @@ class HfArgumentParser(argparse.ArgumentParser):
                 f"{yaml_file} must hold a mapping of fields, but holds a {type(values).__name__}"
             )
         return self.parse_dict(values, allow_extra_keys)
+
+
+def _older_options(kind: Any) -> Mapping[str, str | None]:
+    """Keywords of other releases that a dataclass takes beside its fields."""
+    names: Mapping[str, str | None] = getattr(kind, "_older_options", {})
+    return names
+
+
+def _beside_defaults(kind: Any, values: Mapping[str, Any], said: set[str]) -> dict[str, Any]:
+    """Values that were said, and others than the defaults of a dataclass, which it has without being told."""
+    own = {}
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            own[field.name] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            own[field.name] = field.default
+    return {
+        name: value for name, value in values.items() if name in said or name not in own or value != own[name]
+    }
+
+
+def _add_older(place: Any, older: str, hint: Any) -> None:
+    """Add a keyword of other releases as an option, which the help leaves out and which has no default."""
+    kinds = _members(hint)
+    switch: dict[str, Any] = {"nargs": "?", "const": True} if bool in kinds else {}
+    read = _reader(kinds, [choice for kind in kinds for choice in _choices(kind)], older)
+    names = dict.fromkeys((f"--{older}", f"--{older.replace('_', '-')}"))
+    place.add_argument(
+        *names, dest=older, type=read, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **switch
+    )
 
 
 def _add_field(place: Any, field: dataclasses.Field[Any], hint: Any) -> None:

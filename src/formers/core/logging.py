@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from functools import partial
+from io import StringIO
 from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
 from typing import Any
 
@@ -161,6 +162,31 @@ def captureWarnings(capture: bool) -> None:  # noqa: N802  (the name in Python's
         (warned.addHandler if capture else warned.removeHandler)(handler)
     warned.setLevel(_root().level)
     logging.captureWarnings(capture)
+
+
+class CaptureLogger:
+    """What a logger says inside a `with` block: `out`, all of it as one text once the block is left.
+
+    Args:
+        logger: one of `get_logger`.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.logger = logger
+        self.io = StringIO()
+        self.handler = logging.StreamHandler(self.io)
+        self.out = ""
+
+    def __enter__(self) -> CaptureLogger:
+        self.logger.addHandler(self.handler)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.logger.removeHandler(self.handler)
+        self.out = self.io.getvalue()
+
+    def __repr__(self) -> str:
+        return f"captured: {self.out}\n"
 
 
 def is_progress_bar_enabled() -> bool:

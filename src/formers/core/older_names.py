@@ -93,6 +93,11 @@ BartPretrainedModel | 4.20 | BartPreTrainedModel
 """
 _FUNCTIONS = """
 infer_device | 5.0 | torch.accelerator.current_accelerator()
+is_torch_tpu_available | 4.41 | is_torch_xla_available
+top_k_top_p_filtering | 4.39 | TopKLogitsWarper and TopPLogitsWarper
+"""
+_FUNCTIONS_WITHOUT_EFFECT = """
+send_example_telemetry | 5.0 | leave it out: nothing is sent from here
 """
 _VARIABLES = """
 HF_HUB_CACHE HUGGINGFACE_HUB_CACHE | 4.36 | HF_HUB_CACHE
@@ -144,6 +149,7 @@ TABLE: tuple[Older, ...] = (
     *_rows("method", SAME, _METHODS),
     *_rows("class", SAME, _CLASSES),
     *_rows("function", SAME, _FUNCTIONS),
+    *_rows("function", NOTICED, _FUNCTIONS_WITHOUT_EFFECT),
     *_rows("variable", SAME, _VARIABLES),
     *_rows("variable", NOTICED, _VARIABLES_WITHOUT_EFFECT),
     *_rows("command", SAME, _COMMANDS),

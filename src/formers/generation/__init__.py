@@ -85,6 +85,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "TopKLogitsWarper",
         "TopPLogitsWarper",
         "TypicalLogitsWarper",
+        "top_k_top_p_filtering",
     ),
     "formers.generation.processors.watermarks": (
         "SynthIDTextWatermarkLogitsProcessor",

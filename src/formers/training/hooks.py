@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 # what to override or to pass instead -> names that would never be called
 _INSTEAD: dict[str, tuple[str, ...]] = {
     "get_train_dataloader or get_eval_dataloader": ("_get_dataloader",),
@@ -37,6 +40,12 @@ _INSTEAD: dict[str, tuple[str, ...]] = {
 _NEVER_CALLED = {name: instead for instead, names in _INSTEAD.items() for name in names}
 
 
+def for_callers(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a method that older subclasses call and this trainer does not: it is no override."""
+    method.for_callers = True  # type: ignore[attr-defined]
+    return method
+
+
 def refuse_never_called(trainer: object) -> None:
     """Refuse a trainer, or a class of trainers, with a method that would never be called.
 
@@ -46,7 +55,7 @@ def refuse_never_called(trainer: object) -> None:
         TypeError: naming the method, and what to override instead.
     """
     for name, instead in _NEVER_CALLED.items():
-        if hasattr(trainer, name):
+        if hasattr(trainer, name) and not hasattr(getattr(trainer, name), "for_callers"):
             kind = trainer if isinstance(trainer, type) else type(trainer)
             raise TypeError(
                 f"{kind.__name__} overrides {name}, which this Trainer never calls: override "

@@ -24,7 +24,7 @@ from formers.training.callbacks.defaults import default_callbacks
 from formers.training.checkpointer import Checkpointer
 from formers.training.choices import HubStrategy, SaveStrategy
 from formers.training.data import loaders
-from formers.training.data.columns import ColumnFilter, has_length
+from formers.training.data.columns import ColumnFilter, check_columns, has_length
 from formers.training.data.samplers import StreamShare
 from formers.training.evaluator import Evaluator, predict_batch, timed
 from formers.training.fitting import fit
@@ -268,6 +268,17 @@ class Trainer(Parallelism):
         self._set_signature_columns_if_needed()
         columns, name = self._signature_columns, type(self.bare_model).__name__
         return data_collator if columns is None else ColumnFilter(data_collator, columns, name)
+
+    @hooks.for_callers
+    def _remove_unused_columns(self, dataset: Any, description: str | None = None) -> Any:
+        """A dataset of the `datasets` package without the columns that the collator would not get."""
+        self._set_signature_columns_if_needed()
+        if not self.args.remove_unused_columns or self._signature_columns is None:
+            return dataset
+        found, accepted = dataset.column_names, self._signature_columns
+        kept = [name for name in found if name in accepted]
+        check_columns(found, kept, accepted, type(self.bare_model).__name__)
+        return dataset.remove_columns([name for name in found if name not in accepted])
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         """The order of the training examples: indices; None for a stream, and for the dataset's own."""
@@ -658,8 +669,11 @@ class Trainer(Parallelism):
         """Write what `save_model` promises; called on the process that writes."""
         write_model(self, Path(output_dir or str(self.args.output_dir)), state_dict)
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write `checkpoint-<step>`, drop what is past `save_total_limit`, and upload where asked for."""
+    def _save_checkpoint(self, model: nn.Module, trial: Any, metrics: Any = None) -> None:
+        """Write `checkpoint-<step>`, drop what is past `save_total_limit`, and upload where asked for.
+
+        Older subclasses pass `metrics` on; which checkpoint is best is settled before.
+        """
         parts = (self._save_optimizer_and_scheduler, self._save_rng_state)
         wanted = () if self.args.save_only_model else parts
         folder = Checkpointer(self).save(self._get_output_dir(trial), wanted)

@@ -99,6 +99,28 @@ class TopPLogitsWarper(LogitsProcessor):
         return _leading(scores, scores, self.top_p, self.min_tokens_to_keep, self.filter_value)
 
 
+def top_k_top_p_filtering(
+    logits: Tensor,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    filter_value: float = -math.inf,
+    min_tokens_to_keep: int = 1,
+) -> Tensor:
+    """Scores [B, V] without what `TopKLogitsWarper` and then `TopPLogitsWarper` take away.
+
+    Args:
+        logits: [B, V].
+        top_k: 0 takes nothing away.
+        top_p: 1 takes nothing away.
+        filter_value: what stands in the place of what is taken away.
+        min_tokens_to_keep: of every row.
+    """
+    none = torch.empty(0, dtype=torch.long)
+    if top_k > 0:
+        logits = TopKLogitsWarper(top_k, filter_value, min_tokens_to_keep)(none, logits)
+    return TopPLogitsWarper(top_p, filter_value, min_tokens_to_keep)(none, logits)
+
+
 class TypicalLogitsWarper(LogitsProcessor):
     """Tokens about as surprising as the distribution leads to expect, up to `mass` (Meister et al. 2022)."""
 

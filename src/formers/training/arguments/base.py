@@ -14,7 +14,7 @@ from formers.core.fields import option
 from formers.core.jsonfile import JsonRecord, plain
 from formers.training.arguments.rules import DICTS, settle
 from formers.training.arguments.setters import Setters
-from formers.training.arguments.spellings import RENAMED, translate
+from formers.training.arguments.spellings import OLDER_OPTIONS, RENAMED, UNGIVEN, translate
 from formers.training.arguments.table import LOG_LEVELS
 from formers.training.choices import OptimizerNames, SamplingStrategy
 
@@ -29,12 +29,14 @@ class _TakesAllSpellings(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         names = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
         by_place = dict(zip(names, args, strict=False))
+        older = {name: value for name, value in kwargs.items() if name in UNGIVEN}
         if not by_place.keys() & kwargs.keys():  # else __init__ says which one came twice
             kwargs = translate({**by_place, **kwargs}, names, cls.__name__)
             args = (*(kwargs.pop(name) for name in by_place), *args[len(by_place) :])
         made = cls.__new__(cls)  # type: ignore[call-overload]
         # what the caller said, as against what is a default: a default may follow another argument
         made._given = {*names[: len(args)], *kwargs}
+        made._older = older
         made.__init__(*args, **kwargs)
         return made
 
@@ -60,6 +62,8 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
 
     # fields that may be a dict, or JSON text of one; a class of one's own adds its own
     _VALID_DICT_FIELDS: ClassVar[list[str]] = list(DICTS)
+    # what `HfArgumentParser` takes beside the fields
+    _older_options: ClassVar[Mapping[str, str | None]] = OLDER_OPTIONS
 
     def __post_init__(self) -> None:
         if "_given" not in self.__dict__:  # built by copy or pickle, past the metaclass
@@ -77,6 +81,8 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
         }
         if name in older:
             return older[name]()
+        if name in UNGIVEN:  # scripts ask for what they gave themselves
+            return self.__dict__.get("_older", {}).get(name, UNGIVEN[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- where the run happens -------------------------------------------------------------------

@@ -27,10 +27,11 @@ _LOADER_OPTIONS = ("dispatch_batches", "split_batches")
 _AUTOCAST = "mixed precision is torch's autocast. Leave it out"
 _TPU = "TPUs are not supported"
 
-# older name -> why it has no effect, and the values that ask for none
-_NO_WISH = (None, False, "")
+# older name -> why it has no effect, and the values that ask for none; the first is read where none was given
+_NO_WISH: tuple[Any, ...] = (False, None, "")
+_NOTHING: tuple[Any, ...] = (None, False, "")
 _USELESS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "fp16_opt_level": ("it belonged to NVIDIA's apex", (None, "O1")),
+    "fp16_opt_level": ("it belonged to NVIDIA's apex", ("O1", None)),
     "overwrite_output_dir": (
         "Trainer never reads what lies in output_dir unless train(resume_from_checkpoint=...) asks for it",
         _NO_WISH,
@@ -39,15 +40,15 @@ _USELESS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "use_ipex": ("torch itself has these kernels now", _NO_WISH),
     "jit_mode_eval": ("tracing is gone from torch; torch_compile=True is its successor", _NO_WISH),
 }
-# older name -> why it cannot be had, and the values that ask for nothing
+# older name -> why it cannot be had, and the values that ask for nothing, likewise
 _IMPOSSIBLE: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "fp16_backend": (_AUTOCAST, (None, "auto", "amp", "cuda_amp", "cpu_amp")),
-    "half_precision_backend": (_AUTOCAST, (None, "auto", "amp", "cuda_amp", "cpu_amp")),
-    "tpu_num_cores": (_TPU, _NO_WISH),
+    "fp16_backend": (_AUTOCAST, ("auto", None, "amp", "cuda_amp", "cpu_amp")),
+    "half_precision_backend": (_AUTOCAST, ("auto", None, "amp", "cuda_amp", "cpu_amp")),
+    "tpu_num_cores": (_TPU, _NOTHING),
     "tpu_metrics_debug": (_TPU, _NO_WISH),
-    "past_index": ("no model returns such a state", (None, -1)),
-    "mp_parameters": ("SageMaker's model parallelism is not supported; use fsdp", _NO_WISH),
-    "sharded_ddp": ("use fsdp=True", (*_NO_WISH, [])),
+    "past_index": ("no model returns such a state", (-1, None)),
+    "mp_parameters": ("SageMaker's model parallelism is not supported; use fsdp", ("", *_NOTHING)),
+    "sharded_ddp": ("use fsdp=True", ("", [], *_NOTHING)),
     "n_gpu": ("the number of processes is that of `accelerate launch`", (None, 0, 1)),
 }
 _OLD_NAMES = (
@@ -59,6 +60,14 @@ _OLD_NAMES = (
     "include_inputs_for_metrics",
     "push_to_hub_organization",
 )
+
+
+# older name without a field -> what is read where nobody gave it
+UNGIVEN: dict[str, Any] = {
+    old: nothing[0] for old, (_, nothing) in (_USELESS | _IMPOSSIBLE).items() if old != "n_gpu"
+}
+# older name -> the field whose values it takes on a command line; None: a switch, a number or a word
+OLDER_OPTIONS: dict[str, str | None] = {**dict.fromkeys(_OLD_NAMES), **RENAMED}
 
 
 def rows() -> list[Older]:
