@@ -155,9 +155,8 @@ class CrossAttentionText(Single):
                     f" ..], not {list(mask.shape)}: the whole model makes it of [B, T, pictures, tiles]"
                 )
         mask, bias = self._mask(seen)
-        return {
-            self.beside: Beside(states, mask, bias, None if counts is None else counts.view(batch, length))
-        }
+        counts = None if counts is None else counts.view(batch, length)
+        return {self.beside: Beside(states, mask, bias, counts, None if seen is None else seen.shape[3])}
 
     @staticmethod
     def _mask(seen: Tensor | None) -> tuple[Mask, Tensor | None]:

@@ -31,12 +31,14 @@ class Beside:
             holds all.
         seen: which places each row sees; `bias` is added to the scores, [B, 1, T, S].
         counts: [B, T], 1 where a row sees something; None where all do.
+        places: of how many `seen` says something; None for all.
     """
 
     states: Tensor | None = None
     seen: Mask = Full()
     bias: Tensor | None = None
     counts: Tensor | None = None
+    places: int | None = None
 
 
 class AttendKept(Attend):
@@ -63,6 +65,11 @@ class AttendKept(Attend):
         q = leaf(node, "cross_q_norm")(q.reshape(shape).transpose(1, 2))  # [B, H, T, D]
         k, v = self._kept(node, pass_, held.states, flow.index)
         at = pass_.range(0, q.shape[2]), pass_.range(0, k.shape[2])
+        if held.places not in (None, k.shape[2]):
+            raise ValueError(
+                f"a mask says which of {held.places} places beside the text are seen, but {k.shape[2]} are "
+                "held: one entry for each"
+            )
         scores = Scores(held.seen, *at, bias=held.bias, scale=self.spec.scale)
         mixed = self._mix(node, flow, q, k, v, scores, "attentions").transpose(1, 2)
         flow.x = mixed.reshape(*flow.x.shape[:-1], -1)
