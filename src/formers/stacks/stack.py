@@ -259,15 +259,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     facts = wiring(block).facts
     s: spec.Stack = facts["spec"]
     pass_, given = _prepare(block, s, facts["stem"], inputs, ask)
-    for name, held in inputs.beside.items():
-        pass_.memo.put(name, held)
-    if isinstance(s.pooler, spec.Summary):
-        pass_.memo.put("ids", given.get("input_ids"))
-    if (marked := given.pop("global_attention_mask", None)) is not None:
-        real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
-        pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
-    if (told := given.pop("lang_ids", None)) is not None:
-        pass_.memo.put("languages", told.to(pass_.geometry.positions.device))
+    skips = _note(s, inputs, given, pass_)
     streams = inputs.streams
     if streams is not None:
         if pass_.watched:
@@ -295,7 +287,6 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
     between = leaf(block, "final_norm") if s.stepwise else None
     owned = s.attention is not None and s.attention.owns_score_bias
-    skips = frozenset(i for i, one in enumerate(s.layers) if one.beside and one.beside not in inputs.beside)
     how = LayerRun(
         checkpointing, s.layer_drop, kept, order, beside, s.by_time, between=between, first=owned, skips=skips
     )
@@ -320,6 +311,20 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if _pools(block, s):
         states.pooled = _pool(block, states, ask)
     return states
+
+
+def _note(s: spec.Stack, inputs: Inputs, given: dict[str, Any], pass_: Pass) -> frozenset[int]:
+    """Put what layers read beside their rows into a pass; which of them are left out for want of it."""
+    for name, held in inputs.beside.items():
+        pass_.memo.put(name, held)
+    if isinstance(s.pooler, spec.Summary):
+        pass_.memo.put("ids", given.get("input_ids"))
+    if (marked := given.pop("global_attention_mask", None)) is not None:
+        real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
+        pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
+    if (told := given.pop("lang_ids", None)) is not None:
+        pass_.memo.put("languages", told.to(pass_.geometry.positions.device))
+    return frozenset(i for i, one in enumerate(s.layers) if one.beside and one.beside not in inputs.beside)
 
 
 def _note_turns(block: Block, s: spec.Stack, given: dict[str, Any], x: Tensor, pass_: Pass) -> None:
