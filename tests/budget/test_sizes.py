@@ -65,6 +65,7 @@ def test_a_family_file_stays_within_its_budget(path):
             "VideoMasks",
             "ImageText",
             "ComposedPair",
+            "CrossAttentionLayers",
             "DynamicResolution",
             "Spoken",
             "Towers",

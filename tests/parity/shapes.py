@@ -33,6 +33,7 @@ from tests.parity import (
     speech_shapes,
     united_shapes,
     vision_conv_shapes,
+    vision_cross_shapes,
     vision_dense_shapes,
     vision_detect_shapes,
     vision_detr_shapes,
@@ -913,6 +914,7 @@ for _room in (
     vision_talk_shapes,
     vision_tiled_shapes,
     vision_conv_shapes,
+    vision_cross_shapes,
     vision_vit_shapes,
     vision_words_shapes,
     voice_shapes,
@@ -1076,10 +1078,12 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         return vision_tiled_shapes.sized()
     if "patch_attention_mask" in names:
         return vision_tiled_shapes.parts(config)
+    if "aspect_ratio_ids" in names and "input_ids" not in names:
+        return vision_cross_shapes.tiles(config)
     if "spatial_shapes" in names:
         seen = vision_words_shapes.patches(getattr(config, "vision_config", config), "input_ids" not in names)
     else:
-        seen = images(config) if "pixel_values" in names else {}
+        seen = images(config) if "pixel_values" in names and "aspect_ratio_ids" not in names else {}
     if "is_longer" in names:
         seen = speech_shapes.spectra(config)
     if "noise" in names:  # which patches are hidden is the same for both
@@ -1139,6 +1143,10 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     config = getattr(config, "vlm_config", config)
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         seen = vision_tiled_shapes.shown(config, ids, mask)
+    elif "cross_attention_states" in names:
+        whole = "aspect_ratio_ids" in names
+        shapes = vision_cross_shapes
+        seen = shapes.crossed(config, ids, mask) if whole else shapes.states(config, ids.shape[1])
     elif hasattr(config, "vocabulary_map"):
         ids[ids == config.vocabulary_map["<image>"]] = 7
         seen = vision_shown_shapes.coded(config, ids, mask)

@@ -375,6 +375,13 @@ _OTHERS["chameleon_vqgan"] = {
     **{"channel_multiplier": [1, 1], "num_res_blocks": 1, "resolution": 8},
 }
 _OTHERS["chameleon"] = {**_GROUPED, "vq_config": _OTHERS["chameleon_vqgan"]}
+_OTHERS["mllama_text_model"] = {**_GROUPED, "cross_attention_layers": [1], "pad_token_id": 0}
+_OTHERS["mllama_vision_model"] = {
+    **{"hidden_size": 32, "num_hidden_layers": 2, "num_global_layers": 1, "attention_heads": 4},
+    **{"intermediate_size": 48, "image_size": 12, "patch_size": 4, "vision_output_dim": 64},
+    "intermediate_layers_indices": [0],
+}
+_OTHERS["mllama"] = {f"{part}_config": _OTHERS[f"mllama_{part}_model"] for part in ("text", "vision")}
 _OTHERS["colqwen2"] = {"vlm_config": {"model_type": "qwen2_vl", **_OTHERS["qwen2_vl"]}}
 _OTHERS["qwen2_audio_encoder"] = {
     **{"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48},
@@ -941,6 +948,11 @@ def _given(made: Any) -> dict[str, Any]:
         return {"codebook_idx": 2, "input_ids": FULL[..., None].expand(-1, -1, 8), "attention_mask": MASK}
     if "num_quantizers" in names or "padding_cache" in names:
         return {"input_values": torch.randn(2, 1, 64)}
+    if "aspect_ratio_ids" in names and "input_ids" not in names:
+        forms = torch.ones(2, 1, dtype=torch.long)
+        pixels = torch.randn(2, 1, 4, 3, 12, 12)
+        real = torch.ones(2, 1, 4, dtype=torch.long)
+        return {"pixel_values": pixels, "aspect_ratio_ids": forms, "aspect_ratio_mask": real}
     if "latents" in names:
         return {"latents": torch.randn(2, config.hidden_size, 4)}
     if hasattr(config, "num_codebooks"):

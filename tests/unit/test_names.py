@@ -475,7 +475,7 @@ ABSENT = {
     "this pipeline is": "DecisionPipeline",
     "this task is": "AutoModelForTimeSeriesPrediction MODEL_FOR_POSE_ESTIMATION_MAPPING",
     "is not among the model families": (
-        "MllamaForConditionalGeneration ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
+        "FuyuForCausalLM ZambaConfig MoshiModel ReformerForSequenceClassification BitNetModel"
         " "
         "Glm4vConfig DabDetrForObjectDetection"
     ),

@@ -177,11 +177,16 @@ class Single(Assembly):
             )
         if self._marks and given.get(_MARKED) is None and isinstance(mask, Tensor) and not recording():
             given[_MARKED] = mask > 1 if bool((mask > 1).any()) else None  # older code says so by a 2
-        stem = STEMS[type(s.stem)]
+        stem, beside = STEMS[type(s.stem)], self._beside(model, given, past)
         given = {name: value for name, value in given.items() if name in stem.inputs}
         if stem.reads_mask:
             given[self.mask] = mask
-        return self._compute(model, Inputs(given, mask, past, encoder, encoder_mask, blocks=blocks), ask)
+        inputs = Inputs(given, mask, past, encoder, encoder_mask, blocks=blocks, beside=beside)
+        return self._compute(model, inputs, ask)
+
+    def _beside(self, model: Any, given: dict[str, Any], past: Cache | None) -> dict[str, Any]:
+        """What the layers read beside the rows, by the name that a pass holds it under."""
+        return {}
 
     def _compute(self, model: Any, inputs: Inputs, ask: Ask) -> States:
         """The stack's states."""

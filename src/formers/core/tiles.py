@@ -68,6 +68,21 @@ def covering(picture: Size, tile: Size, most: int) -> Size:
     return down, across
 
 
+def forms(most: int) -> list[Size]:
+    """Every number of tiles down and across of so many tiles at most."""
+    edges = range(1, most + 1)
+    return [(down, across) for down in edges for across in edges if down * across <= most]
+
+
+def grown_within(height: int, width: int, size: Size, tile: int) -> Size:
+    """Height and width of a picture within a size: it grows to the edge of a tile, and no further."""
+    down, across = (min(max(edge, tile), room) for edge, room in zip((height, width), size, strict=True))
+    by_height, by_width = down / height, across / width
+    if by_width < by_height:
+        return min(math.floor(height * by_width) or 1, down), across
+    return down, min(math.floor(width * by_height) or 1, across)
+
+
 def within(height: int, width: int, size: Size) -> Size:
     """The largest height and width of a picture's form that lie within a size, rounded up."""
     down, across = size

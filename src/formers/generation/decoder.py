@@ -21,6 +21,7 @@ _COLUMNS = {
     "position_ids": -1,
     "decoder_position_ids": -1,
     "token_type_ids": 1,
+    "cross_attention_mask": 1,  # [B, T, pictures, tiles]
 }
 
 _CACHES = ("past_key_values", "cache_params", "mems", "state")
@@ -258,16 +259,19 @@ def keeps_tokens(model: Any) -> bool:
 
 
 def longer(name: str, value: Tensor, count: int) -> Tensor:
-    """A mask, positions or token types with `count` more columns, for tokens that follow."""
+    """A mask, positions or token types with `count` more columns, for tokens that follow.
+
+    What a mask says of things beside the text stays as it is for the last token.
+    """
     if name.endswith("position_ids"):
         steps = torch.arange(1, count + 1, dtype=value.dtype, device=value.device)
         if value.dim() == 3:  # words behind pictures go on behind the farthest of all places
             farthest = value.amax((0, 2))[:, None] + steps  # [B, count]
             return torch.cat((value, farthest.expand(len(value), -1, -1)), dim=-1)
         return torch.cat((value, value[..., -1:] + steps), dim=-1)
-    if name.endswith("attention_mask"):
+    if name.endswith("attention_mask") and value.dim() == 2:
         return torch.cat((value, value.new_ones(value.shape[0], count)), dim=1)
-    return torch.cat((value, value[:, -1:].expand(-1, count)), dim=1)
+    return torch.cat((value, value[:, -1:].expand(-1, count, *value.shape[2:])), dim=1)
 
 
 def _named(function: Any, names: Iterable[str]) -> tuple[str, ...]:

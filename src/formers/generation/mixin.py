@@ -12,7 +12,7 @@ from formers.configs import GenerationConfig
 from formers.core.outputs import ModelOutput
 from formers.generation.decoder import longer
 
-_GROWING = ("attention_mask", "position_ids", "token_type_ids")
+_GROWING = ("attention_mask", "position_ids", "token_type_ids", "cross_attention_mask")
 _DECODER_GROWING = ("decoder_attention_mask", "decoder_position_ids", "decoder_token_type_ids")
 
 

@@ -376,10 +376,11 @@ def pad_left(call_inputs: dict[str, Any], ids: Tensor) -> Tensor:
         key="generate with padding on the right",
     )
     order = torch.argsort(mask, dim=1, stable=True)  # [B, T]: padding first, the rest as it stood
-    for name in ("attention_mask", "position_ids", "token_type_ids"):
+    for name in ("attention_mask", "position_ids", "token_type_ids", "cross_attention_mask"):
         value = call_inputs.get(name)
-        if isinstance(value, Tensor) and value.shape == ids.shape:
-            call_inputs[name] = value.gather(1, order)
+        if isinstance(value, Tensor) and value.shape[:2] == ids.shape:
+            at = order.reshape(*order.shape, *(1 for _ in value.shape[2:]))
+            call_inputs[name] = value.gather(1, at.expand(value.shape))
     return ids.gather(1, order)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from formers.nn import few_rows, spec
 from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, DropPath, drop
-from formers.nn.fresh import Constant
+from formers.nn.fresh import Constant, Drawn
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
 from formers.nn.program import Bare, Flow, Step
@@ -136,6 +136,34 @@ class Gain(Step):
         factor = leaf(node, self.role)
         own = flow.unseen and flow.x.dtype == factor.dtype
         flow.x = flow.x.mul_(factor) if own else flow.x * factor
+
+
+class TanhGate(Step):
+    """The tanh of a learned number is a factor (Alayrac et al. 2022, arXiv:2204.14198, section 2.2)."""
+
+    def __init__(self, role: str, first: str) -> None:
+        super().__init__()
+        self.home, self.role = f"{role}_add", f"{role}_gate"
+        fresh = Drawn() if first == "drawn" else Constant(0.0)
+        self.leaves = {self.role: lambda: Bare(torch.zeros(1), fresh)}
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        flow.x = flow.x * leaf(node, self.role).tanh()
+
+
+class Counted(Step):
+    """Rows in which nothing counts become zero; the pass holds which those are, see `Beside`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """[.., E] -> [.., E]."""
+        counts = getattr(flow.pass_.memo.get(self.name), "counts", None)
+        if counts is not None:
+            flow.x = flow.x * counts.reshape(*flow.x.shape[:-1], 1).to(flow.x.dtype)
 
 
 class Skip(Step):

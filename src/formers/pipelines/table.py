@@ -142,6 +142,7 @@ TASKS = (
             "InternVLForConditionalGeneration",
             *("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration"),
             "Mistral3ForConditionalGeneration",
+            "MllamaForConditionalGeneration",
             *("LlavaNextForConditionalGeneration", "LlavaOnevisionForConditionalGeneration"),
             *("Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration"),
             *("Blip2ForConditionalGeneration", "InstructBlipForConditionalGeneration"),

@@ -9,6 +9,7 @@ from formers.configs import PretrainedConfig
 from formers.hub import split_hub_keywords
 from formers.processing import post_processing
 from formers.processing.anyres_tiles import PinnedImageProcessor
+from formers.processing.aspect_ratio_tiles import FormImageProcessor
 from formers.processing.audio.extractor import SequenceFeatureExtractor
 from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
@@ -69,6 +70,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = ScannedImageProcessor if recipe.scanned else base
     base = CanvasImageProcessor if recipe.canvas else base
     base = SquareImageProcessor if recipe.squares else base
+    base = FormImageProcessor if recipe.forms else base
     base = PinnedImageProcessor if recipe.pinned else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 

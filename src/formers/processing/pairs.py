@@ -42,6 +42,7 @@ class Shows:
         retrieves: they are pages or questions, each by itself.
         fenced: of marks around pictures that would meet one stands.
         reads_out: texts are prompts that ask for what is written on pages.
+        crosses: tokens see pictures beside the text, and a mask says which.
         ends: the tokenizer's name of what stands behind each text that is not to go on.
         rows: what tells how many patches pictures have, where those of each become a row; empty where not.
         kinds: the name under which it is told which tokens are pictures (1) and films (2); empty for none.
@@ -73,6 +74,7 @@ class Shows:
     rows: str = ""
     ends: str = ""
     fenced: bool = False
+    crosses: bool = False
     reads_out: bool = False
 
 
@@ -443,6 +445,19 @@ PAIRS: dict[str, Pair] = {
     "LayoutXLM": Pair("LayoutLMv2", ("layoutxlm",), pages=True, picture="image"),
     "Nougat": Pair("Nougat", ("nougat",), labels="alone", markdown=True),
     "OneFormer": Pair("OneFormer", ("oneformer",), tasked=True),
+    "Mllama": Pair(
+        "Mllama",
+        ("mllama",),
+        unread=_TYPES,
+        shows=Shows(
+            "itself",
+            "<|image|>",
+            marks={"python_token": "<|python_tag|>"},
+            untold=("num_tiles",),
+            by_text=True,
+            crosses=True,
+        ),
+    ),
     "OwlViT": Pair("OwlViT", ("owlvit",), {**_LONGEST, **_TENSORS}, _TENSORS, queries=True, shown=_QUERIES),
     "Owlv2": Pair("Owlv2", ("owlv2",), {**_LONGEST, **_ARRAYS}, _ARRAYS, queries=True, shown=_QUERIES),
     "PaliGemma": Pair("Siglip", ("paligemma",), shows=Shows("counted", prompts=True)),

@@ -178,6 +178,7 @@ class ShowingProcessor(ProcessorMixin):
             if kinds:
                 encoded[self._shows().kinds or "mm_token_type_ids"] = self._kinds(encoded["input_ids"])
             found = {**encoded, **found}
+        found |= self._together(found)
         for name in self._shows().untold:
             found.pop(name, None)
         return BatchFeature(found, for_texts.get("return_tensors")), grown
@@ -187,6 +188,10 @@ class ShowingProcessor(ProcessorMixin):
     ) -> tuple[list[str], list[Grown]]:
         """See `expanded`."""
         return expanded(texts, pieces)
+
+    def _together(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """What follows of texts and pictures together, by what is made of both."""
+        return {}
 
     def _texts(self, text: Any) -> list[str]:
         texts = [text] if isinstance(text, str) else list(text)

@@ -53,6 +53,11 @@ def blocks(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return str(processor.image_token) * count
 
 
+def itself(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """The token alone: the picture is seen beside the text."""
+    return str(processor.image_token)
+
+
 def counted(processor: Any, made: Mapping[str, Any], index: int) -> str:
     """A number of tokens."""
     return str(processor.image_token) * int(processor.image_seq_length)
@@ -235,6 +240,7 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "ended_tiles": ended_tiles,
     "few_lines": few_lines,
     "framed": framed,
+    "itself": itself,
     "lines": lines,
     "lines_of_patches": lines_of_patches,
     "marked_tiles": marked_tiles,

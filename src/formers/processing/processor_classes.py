@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from formers.processing.audio_text import HearingProcessor
+from formers.processing.cross_attention_text import CrossShowingProcessor
 from formers.processing.document_pages import PageProcessor
 from formers.processing.document_retrieval import PromptRetrievingProcessor, RetrievingProcessor
 from formers.processing.fenced_text import FencedShowingProcessor
@@ -43,6 +44,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
         base = EndedShowingProcessor if pair.shows.ends else base
         base = FencedShowingProcessor if pair.shows.fenced else base
+        base = CrossShowingProcessor if pair.shows.crosses else base
         base = ReadingOutProcessor if pair.shows.reads_out else base
         found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
         base = found if pair.shows.retrieves else base

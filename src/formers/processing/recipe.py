@@ -81,6 +81,7 @@ class Recipe:
         quarters: likewise in four parts of any size.
         covering: likewise of a canvas in which it lies with the least growth.
         canvas: they are read in tiles of a canvas of their form, and whole.
+        forms: they come text by text, and are read in tiles of a canvas, whose form is told by its number.
         model_types: model types whose checkpoints may leave the class out.
         answers: how methods `post_process_..` end -> the function of `answers` that they are.
     """
@@ -108,6 +109,7 @@ class Recipe:
     quarters: bool = False
     covering: bool = False
     canvas: bool = False
+    forms: bool = False
     sized: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)

@@ -292,6 +292,14 @@ RECIPES: dict[str, Recipe] = {
         model_types=("llava_onevision",),
     ),
     "MaskFormer": _QUERIED,
+    "Mllama": Recipe(
+        {
+            **{**_HALF, "resample": BILINEAR, "size": sides(224), "do_convert_rgb": True, "do_pad": True},
+            "max_image_tiles": 4,
+        },
+        forms=True,
+        model_types=("mllama",),
+    ),
     "MobileNetV1": _MOBILE.but("mobilenet_v1"),
     "MobileNetV2": replace(_MOBILE.but("mobilenet_v2", **_MAPS), maps=True, answers=_SEMANTIC),
     "MobileViT": Recipe(

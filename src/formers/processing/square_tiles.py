@@ -51,7 +51,7 @@ class SquareImageProcessor(BaseImageProcessor):
     def _pixel_values(
         self, images: Any, now: dict[str, Any], call: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Sizes]]:
-        texts = _by_text(images)
+        texts = pictures_of_texts(images)
         count = sum(map(len, texts))
         squares, each, rows, cols = list[Any](), list[int](), list[list[int]](), list[list[int]]()
         for pictures in texts:
@@ -86,7 +86,7 @@ class SquareImageProcessor(BaseImageProcessor):
         return {"pixel_values": list(pixels), "pixel_attention_mask": list(masks), **told}, sizes
 
 
-def _by_text(images: Any) -> list[list[Any]]:
+def pictures_of_texts(images: Any) -> list[list[Any]]:
     """The pictures of each text; a plain list is of one."""
     if isinstance(images, (list, tuple)) and any(isinstance(one, (list, tuple)) for one in images):
         found = [listed(one) for one in images]

@@ -185,6 +185,7 @@ _PARTS = {
         "shift",
         "dropout",
         "gain",
+        "gate",
         "skip",
         "add",
     )
@@ -295,6 +296,7 @@ class LayerRun:
         by_time: whoever looks inside the layers sees [T, B, E].
         goes_on: what enters was noted as a hidden state before.
         between: norm of what each layer gives, before the next reads it.
+        skips: numbers of layers that are left out, which nobody sees.
     """
 
     def __init__(
@@ -308,10 +310,11 @@ class LayerRun:
         goes_on: bool = False,
         between: Any = None,
         first: bool = False,
+        skips: frozenset[int] = frozenset(),
     ) -> None:
         self.beside, self.by_time, self.goes_on, self.between = beside, by_time, goes_on, between
         self.checkpointing, self.drop, self.kept, self.order = checkpointing, drop, kept, order
-        self.first = first
+        self.first, self.skips = first, skips
 
     def __call__(self, layers: Sequence[nn.Module | Row] | nn.ModuleList, x: Tensor, pass_: Pass) -> Tensor:
         """Run all layers and note the hidden states on the way."""
@@ -324,6 +327,8 @@ class LayerRun:
         follow: Follow | None = pass_.memo.get("follow")
         deep = pass_.memo.get("taps") is not None or pass_.memo.get("added") is not None
         for i, layer in enumerate(steps):
+            if i in self.skips:
+                continue
             training = layer.training
             if self.drop and training and (i or not self.first) and float(torch.rand(())) < self.drop:
                 pass  # left out; the states pass unchanged

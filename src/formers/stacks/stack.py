@@ -70,6 +70,7 @@ class Inputs:
         given: the stem's inputs by name, [B, T, ..].
         attention_mask: [B, S], 1 at real tokens, or a mask of 3 or 4 dimensions with the queries' own axis.
         blocks: whose tokens see each other, whatever the layers' own masks say.
+        beside: what the pass holds for the layers beside the rows, by name.
         cache: keys, values and states of earlier calls.
         encoder: [B, S, E] for cross attention; `encoder_mask` [B, S].
         streams: what `spec.Relative` layers read beside.
@@ -82,6 +83,7 @@ class Inputs:
     encoder_mask: Tensor | None = None
     streams: Streams | None = None
     blocks: Blocks | None = None
+    beside: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -257,13 +259,7 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     facts = wiring(block).facts
     s: spec.Stack = facts["spec"]
     pass_, given = _prepare(block, s, facts["stem"], inputs, ask)
-    if isinstance(s.pooler, spec.Summary):
-        pass_.memo.put("ids", given.get("input_ids"))
-    if (marked := given.pop("global_attention_mask", None)) is not None:
-        real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
-        pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
-    if (told := given.pop("lang_ids", None)) is not None:
-        pass_.memo.put("languages", told.to(pass_.geometry.positions.device))
+    skips = _note(s, inputs, given, pass_)
     streams = inputs.streams
     if streams is not None:
         if pass_.watched:
@@ -291,7 +287,9 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     beside = None if s.convolution is None else block._modules[home[0]] if home else block
     between = leaf(block, "final_norm") if s.stepwise else None
     owned = s.attention is not None and s.attention.owns_score_bias
-    how = LayerRun(checkpointing, s.layer_drop, kept, order, beside, s.by_time, between=between, first=owned)
+    how = LayerRun(
+        checkpointing, s.layer_drop, kept, order, beside, s.by_time, between=between, first=owned, skips=skips
+    )
     x = run_layers(block, "layers", x, pass_, how)
     x = leave(block, leave_beside(pass_, x) if s.beside else x)
     if streams is not None:
@@ -313,6 +311,20 @@ def run(block: Block, inputs: Inputs, ask: Ask, checkpointing: bool = False) -> 
     if _pools(block, s):
         states.pooled = _pool(block, states, ask)
     return states
+
+
+def _note(s: spec.Stack, inputs: Inputs, given: dict[str, Any], pass_: Pass) -> frozenset[int]:
+    """Put what layers read beside their rows into a pass; which of them are left out for want of it."""
+    for name, held in inputs.beside.items():
+        pass_.memo.put(name, held)
+    if isinstance(s.pooler, spec.Summary):
+        pass_.memo.put("ids", given.get("input_ids"))
+    if (marked := given.pop("global_attention_mask", None)) is not None:
+        real, marked = pass_.visibility.real, marked.to(pass_.geometry.positions.device).bool()
+        pass_.memo.put("marked", marked if real is None else marked & real.view(marked.shape))
+    if (told := given.pop("lang_ids", None)) is not None:
+        pass_.memo.put("languages", told.to(pass_.geometry.positions.device))
+    return frozenset(i for i, one in enumerate(s.layers) if one.beside and one.beside not in inputs.beside)
 
 
 def _note_turns(block: Block, s: spec.Stack, given: dict[str, Any], x: Tensor, pass_: Pass) -> None:
@@ -590,6 +602,7 @@ def _choose_layout(
         and s.pooler is None  # it reads rows
         and inputs.cache is None
         and inputs.encoder is None
+        and not inputs.beside
         and extra.ids.device.type == "cpu"
     ):
         starts = torch.nn.functional.pad(extra.ids.diff() != 0, (1, 0), value=True)  # [B, T]
@@ -602,6 +615,7 @@ def _choose_layout(
         and inputs.attention_mask is not None  # a head that saw none may look at padding
         and inputs.cache is None
         and inputs.encoder is None
+        and not inputs.beside
         and real.device.type == "cpu"
     )
     if not packable or real is None or not bool(real.any()):

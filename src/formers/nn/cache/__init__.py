@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from formers.core.notices import notice, refuse_unknown, suggest_keywords
-from formers.nn.cache.slots import Growing, Hybrid, Latent, Recurrent, Ring, Slot, Static, made
+from formers.nn.cache.slots import Growing, Hybrid, Kept, Latent, Recurrent, Ring, Slot, Static, made
 from formers.nn.cache.spared import Offloaded, OffloadedStatic, Quantized
 from formers.nn.spec import SlotSpec
 
@@ -20,6 +20,7 @@ __all__ = [
     "EncoderDecoderCache",
     "Growing",
     "Hybrid",
+    "Kept",
     "Latent",
     "Offloaded",
     "OffloadedStatic",
@@ -85,8 +86,11 @@ class Cache:
         return self.slot(layer_idx).update(key_states, value_states)[:2]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions seen so far."""
-        return self.slots[layer_idx].length if layer_idx < len(self.slots) else 0
+        """Positions of the text seen so far; of a layer that keeps other things, those of the next."""
+        for slot in self.slots[layer_idx:]:
+            if not isinstance(slot, Kept):
+                return slot.length
+        return 0
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep the batch rows `beam_idx` in every layer."""
@@ -360,7 +364,7 @@ class StateCache(Cache):
 
 def _serves(slot: Slot, wanted: SlotSpec) -> bool:
     """Whether what a slot holds may be what a layer keeps; any slot that grows can hold latents."""
-    for kind, name in ((Recurrent, "recurrent"), (Hybrid, "hybrid")):
+    for kind, name in ((Recurrent, "recurrent"), (Hybrid, "hybrid"), (Kept, "kept")):
         if isinstance(slot, kind) or wanted.kind == name:
             return isinstance(slot, kind) and wanted.kind == name
     grows = isinstance(slot, Growing | Quantized)
@@ -404,7 +408,18 @@ def _legacy_layers(past: Any) -> list[tuple[Any, ...]]:
 
 _KINDS: dict[str, type[Slot]] = {
     kind.__name__: kind
-    for kind in (Growing, Hybrid, Latent, Offloaded, OffloadedStatic, Quantized, Recurrent, Ring, Static)
+    for kind in (
+        Growing,
+        Hybrid,
+        Kept,
+        Latent,
+        Offloaded,
+        OffloadedStatic,
+        Quantized,
+        Recurrent,
+        Ring,
+        Static,
+    )
 }
 
 

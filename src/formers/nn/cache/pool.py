@@ -173,6 +173,6 @@ def _leave_state(pool: PooledState | PooledHybrid, row: int) -> None:
 
 def pooled(wanted: SlotSpec | None, rows: int) -> Shared:
     """A slot for rows that come and go, of the kind that a spec asks for."""
-    if wanted is None or wanted.kind == "recurrent":
+    if wanted is None or wanted.kind in ("recurrent", "kept"):  # prompts of the engine show nothing
         return PooledState()
     return PooledHybrid(rows) if wanted.kind == "hybrid" else Pooled(rows)

@@ -126,6 +126,16 @@ class Latent(Growing):
     """What keys and values are read from: latent vectors [B, 1, S, rank] and turned keys [B, 1, S, D]."""
 
 
+class Kept(Growing):
+    """Keys and values of what stands beside the text: they count as no tokens, and go when all tokens do."""
+
+    def crop(self, length: int) -> None:
+        """They stay, unless no token does."""
+        if length == 0:
+            super().crop(0)
+            self.keys = self.values = None
+
+
 class Static(Growing):
     """A fixed number of positions, allocated at the first update; more is an error."""
 
@@ -250,5 +260,5 @@ def made(wanted: SlotSpec | None) -> Slot:
         return Growing()
     if wanted.kind == "ring":
         return Ring(wanted.size)
-    kinds: dict[str, type[Slot]] = {"latent": Latent, "recurrent": Recurrent, "hybrid": Hybrid}
+    kinds: dict[str, type[Slot]] = {"latent": Latent, "recurrent": Recurrent, "hybrid": Hybrid, "kept": Kept}
     return kinds[wanted.kind]()

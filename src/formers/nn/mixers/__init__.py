@@ -30,6 +30,7 @@ from formers.nn.mixers.hashed_attention import hashed_steps
 from formers.nn.mixers.head_experts import chosen_steps
 from formers.nn.mixers.head_scan import head_scan_steps
 from formers.nn.mixers.integers import integer_part
+from formers.nn.mixers.kept_cross_attention import kept_cross_steps
 from formers.nn.mixers.landmark_attention import landmarks_steps
 from formers.nn.mixers.languages import languages_steps
 from formers.nn.mixers.latent import latent_steps
@@ -46,7 +47,19 @@ from formers.nn.mixers.text_behind_queries import SetAside, TakeBack
 from formers.nn.mixers.time_mixing import channel_mixing_steps, time_mixing_steps
 from formers.nn.mixers.windows_and_global import windowed_steps
 from formers.nn.program import Step
-from formers.nn.steps import Add, Begin, Drop, Gain, HidePadding, Normalise, Scale, Shift, Skip
+from formers.nn.steps import (
+    Add,
+    Begin,
+    Counted,
+    Drop,
+    Gain,
+    HidePadding,
+    Normalise,
+    Scale,
+    Shift,
+    Skip,
+    TanhGate,
+)
 
 STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Attention: attention_steps,
@@ -74,6 +87,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Latent: latent_steps,
     spec.Local: local_steps,
     spec.HashedAttention: hashed_steps,
+    spec.KeptCross: kept_cross_steps,
     spec.LandmarkAttention: landmarks_steps,
     spec.Latent: latent_steps,
     spec.Offsets: offsets_steps,
@@ -144,6 +158,10 @@ def part_steps(part: spec.Part, width: int) -> list[Step]:
     steps.append(Drop(f"{role}_dropout", part.dropout))
     if part.gain is not None:
         steps.append(Gain(role, width, part.gain))
+    if part.counted:
+        steps.append(Counted(part.counted))
+    if part.gate:
+        steps.append(TanhGate(role, part.gate))
     if part.skip is not None:
         steps.append(Skip(role, part.skip))
     steps.append(Add(role, part.scale))

@@ -10,6 +10,7 @@ from formers.nn.spec.attention import (
     Chunked,
     Disentangled,
     EntityAware,
+    KeptCross,
     Latent,
     Local,
     Prompts,
@@ -105,6 +106,7 @@ from formers.nn.spec.stems import (
     VisiblePatches,
     pair,
 )
+from formers.nn.spec.tile_stems import TilePatches
 from formers.nn.spec.values import (
     Grouped,
     Heads,
@@ -175,6 +177,7 @@ __all__ = [
     "IntegerAttention",
     "IntegerFeedForward",
     "IntegerTokens",
+    "KeptCross",
     "LandmarkAttention",
     "Latent",
     "Layer",
@@ -225,6 +228,7 @@ __all__ = [
     "StridedSpectra",
     "Summary",
     "TextAndRegions",
+    "TilePatches",
     "TimeMixing",
     "Tokens",
     "TopTwo",

@@ -173,6 +173,36 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class KeptCross(Attention):
+    """Attention to what a pass holds beside its rows, with norms of queries and keys.
+
+    A cache keeps the keys and values, and what comes later stands behind them (Llama Team 2024,
+    arXiv:2407.21783, section 7.3). See `mixers.kept_cross_attention.Beside`.
+
+    Attributes:
+        beside: the name under which the pass holds it.
+    """
+
+    beside: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.beside or self.qk_norm is None or self.fused or self.gated or self.rotary is not None:
+            raise ValueError(
+                "what a cache keeps beside is read by leaves of its own, with norms, and not turned"
+            )
+
+    @property
+    def slot(self) -> SlotSpec | None:
+        """Beside the tokens."""
+        return SlotSpec("kept")
+
+    @property
+    def first_alone(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass(frozen=True)
 class Latent(Attention):
     """Attention whose keys and values are read from one latent vector a token.
 

@@ -21,7 +21,7 @@ class Part:
         mixer: what it does.
         role: beginning of its roles: `{role}_norm` (before, or else after), `{role}_inner` (inside),
             `{role}_outer` (after, beside one before), `{role}_shift`, `{role}_dropout`, `{role}_gain`,
-            `{role}_skip`, `{role}_add`.
+            `{role}_gate`, `{role}_skip`, `{role}_add`.
         before: norm of what the mixer reads.
         inside: norm of the mixer's result, before the sum.
         after: norm of the sum.
@@ -31,6 +31,8 @@ class Part:
         keeps: what the result is added to: what is read, or that `normed` (with `before`).
         scale: factor on the result; `scale_in` on what the mixer reads.
         gain: value that a learned factor per feature begins with.
+        gate: a learned number's tanh is a factor on the result, and that begins as zero or is drawn.
+        counted: name of what a pass holds that says in which rows the result counts, see `Beside.counts`.
         skip: probability of leaving a row's result out in training (Huang et al. 2016, arXiv:1603.09382).
         wide: the sum is held in float32 at least.
         flat: what stands before the sum is called with rows, [B * T, E], in a watched pass too.
@@ -46,6 +48,8 @@ class Part:
     reads: Literal["sum", "input", "normed"] = "sum"
     scale: float = 1.0
     gain: float | None = None
+    gate: Literal["", "zero", "drawn"] = ""
+    counted: str = ""
     skip: float | None = None
     wide: bool = False
     keeps: Literal["read", "normed"] = "read"
@@ -89,6 +93,7 @@ class Layer:
         aside: what rows behind those that ask (see `Queries`) go through in place of the parts after the
             first `common`.
         common: how many parts are for all rows, where some are set aside.
+        beside: name of what a pass must hold beside its rows for this layer to be run; else it is left out.
     """
 
     parts: tuple[Part, ...]
@@ -100,6 +105,7 @@ class Layer:
     eased: float = 1.0
     aside: tuple[Part, ...] = ()
     common: int = 1
+    beside: str = ""
 
     def masked(self, mask: Mask) -> Layer:
         """The same layer, whose self attention has another mask."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from formers.nn.spec.audio_stems import Frames, GatedSubsampling, RawSamples, StridedSpectra, Waves
 from formers.nn.spec.dynamic_resolution import GridPatches, SizedPatches
+from formers.nn.spec.tile_stems import TilePatches
 from formers.nn.spec.values import Norm
 
 
@@ -597,6 +598,7 @@ Stem = (
     | GatedSubsampling
     | Queries
     | InstructedQueries
+    | TilePatches
     | Vectors
     | Waves
 )

@@ -77,10 +77,11 @@ class SlotSpec:
     """What a mixer keeps between calls.
 
     Keys and values of all tokens (`growing`) or of the last `size` (`ring`), what they are read from
-    (`latent`), a state (`recurrent`), or a state beside keys and values of all tokens (`hybrid`).
+    (`latent`), a state (`recurrent`), or a state beside keys and values of all tokens (`hybrid`); or keys and
+    values of no tokens, which stand beside the text (`kept`).
     """
 
-    kind: Literal["growing", "ring", "latent", "recurrent", "hybrid"] = "growing"
+    kind: Literal["growing", "ring", "latent", "recurrent", "hybrid", "kept"] = "growing"
     size: int = 0
 
 

@@ -42,6 +42,7 @@ from formers.nn.stems.state_rows import LedRowStem
 from formers.nn.stems.strided_spectra import StridedStem
 from formers.nn.stems.subsampled_spectra import GatedSubsamplingStem
 from formers.nn.stems.text_and_patches import TextAndPatchesStem
+from formers.nn.stems.tile_patches import TilePatchStem
 from formers.nn.stems.tokens import TokenStem
 from formers.nn.stems.tubelets import TubeletStem
 from formers.nn.stems.vectors import VectorStem
@@ -86,6 +87,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Spectrograms: SpectrogramStem,
     spec.StridedSpectra: StridedStem,
     spec.GatedSubsampling: GatedSubsamplingStem,
+    spec.TilePatches: TilePatchStem,
     spec.Vectors: VectorStem,
     spec.Waves: WaveStem,
     spec.HeardRows: HeardRowStem,
