@@ -972,6 +972,9 @@ def _given(made: Any) -> dict[str, Any]:
         looks = isinstance(made._assembly, QueryBridge) and made._assembly.looks
         compared = looks or isinstance(made._assembly, (Captioning, Dual, Pictured, Towers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if "image_embeds_position_mask" in names:
+            where = torch.zeros_like(FULL).index_fill(1, torch.arange(config.latent_query_num), 1)
+            images = {"pixel_values": torch.randn(2, 3, 12, 12), "image_embeds_position_mask": where}
         if "visual_feats" in names:
             images = {"visual_feats": torch.randn(2, 3, 8), "visual_pos": torch.rand(2, 3, 4)}
         if "region_to_phrase_position" in names:

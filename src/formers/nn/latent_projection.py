@@ -52,7 +52,7 @@ class LatentAttention(Group):
         s: LatentQueries = wiring(self).facts["spec"]
         reads = {"q": hidden_states, "k": encoder_hidden_states, "v": encoder_hidden_states}
         q, k, v = (
-            apply(self, role, x, watched=True).unflatten(-1, (s.heads, -1)).transpose(1, 2)
+            apply(self, role, x, watched=True).view(*x.shape[:2], s.heads, -1).transpose(1, 2)
             for role, x in reads.items()
         )
         rate, weights = (s.dropout if self.training else 0.0), None

@@ -124,6 +124,8 @@ def pipeline(
         if parts.pop(name) is not None:
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
+    if uses["processor"] is None and getattr(getattr(found, "_assembly", None), "by_processor", False):
+        uses["processor"] = True
     for name in ("image_processor", "feature_extractor", "processor"):
         if name in parts and (name != "processor" or uses[name] or isinstance(parts[name], str | Path)):
             needed = bool(uses[name]) or parts[name] is not None

@@ -38,8 +38,6 @@ class GroundedTextProcessor(ProcessorMixin):
         ValueError: for patches that are no square.
     """
 
-    pictures_before = True  # whoever has pictures alone needs it, for what stands in a text for them
-
     def __init__(self, *parts: Any, **named: Any) -> None:
         given = {**dict(zip((*self.attributes, _COUNT), parts, strict=False)), **named}
         count = given.pop(_COUNT, None)
@@ -108,9 +106,7 @@ class GroundedTextProcessor(ProcessorMixin):
         if begun and not ended:
             first_token = str(self.tokenizer.bos_token)
             written = (
-                first_token + written
-                if isinstance(written, str)
-                else [first_token + one for one in written]
+                first_token + written if isinstance(written, str) else [first_token + one for one in written]
             )
         texts["add_special_tokens"] = begun and ended
         if images is None:
@@ -120,8 +116,8 @@ class GroundedTextProcessor(ProcessorMixin):
         rows = self._rows([written] if isinstance(written, str) else written, texts, int(begun), count, first)
         wanted = texts.get("return_tensors")
         alone = isinstance(text, str) and wanted is None
-        rows = {name: value[0] for name, value in rows.items()} if alone else rows
-        return BatchFeature({**found, **BatchFeature(rows, wanted)})
+        made: dict[str, Any] = {name: value[0] if alone else value for name, value in rows.items()}
+        return BatchFeature({**found, **BatchFeature(made, wanted)})
 
     @property
     def _unread(self) -> tuple[str, ...]:
@@ -142,8 +138,8 @@ class GroundedTextProcessor(ProcessorMixin):
         left = (rest.get("padding_side") or self.tokenizer.padding_side) == "left"
         if min(map(len, read["input_ids"])) < start + count + 1:
             raise ValueError(
-                f"max_length cuts into the {start + count + 1} tokens with which texts behind pictures begin: "
-                "raise it"
+                f"max_length cuts into the {start + count + 1} tokens with which texts behind pictures "
+                "begin: raise it"
             )
 
         def filled(row: list[int], value: int) -> list[int]:
@@ -204,8 +200,8 @@ class GroundedTextProcessor(ProcessorMixin):
 
         Returns:
             The text; with `cleanup_and_extract` the text without marks, and a list of what is named: the
-            phrase, from which to which letter it stands, and its boxes (left, top, right, bottom) as shares of
-            the picture.
+            phrase, from which to which letter it stands, and its boxes (left, top, right, bottom) as shares
+            of the picture.
         """
         behind = text.split(_END)[-1]
         return marks.without_marks(behind, self._side) if cleanup_and_extract else behind

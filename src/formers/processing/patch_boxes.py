@@ -20,8 +20,8 @@ _NAMED = re.compile(rf"(?:{PHRASE}([^<]+){PHRASE_END})?{OBJECT}({_PAIRS}){OBJECT
 _WHOLE_PHRASE = re.compile(rf"{PHRASE}.+?{PHRASE_END}")
 _MARK = re.compile(r"<.*?>")
 _FORM = (
-    "the boxes of a text are a list with an entry for each phrase: None, a box, or a list of boxes; a box is a "
-    "tuple of two patches, or of four shares of the picture (left, top, right, bottom)"
+    "the boxes of a text are a list with an entry for each phrase: None, a box, or a list of boxes; a box is "
+    "a tuple of two patches, or of four shares of the picture (left, top, right, bottom)"
 )
 
 Box = tuple[float, float, float, float]
@@ -53,7 +53,8 @@ def patches_of(box: Any, side: int) -> tuple[int, int]:
     left, top, right, bottom = box
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise ValueError(
-            f"the box {box} has no place in the picture: left < right and top < bottom are shares, from 0 to 1"
+            f"the box {box} has no place in the picture: left < right and top < bottom are shares of it, "
+            "from 0 to 1"
         )
     first = math.floor(top * side) * side + math.floor(left * side)
     return first, math.ceil(bottom * side - 1) * side + math.ceil(right * side - 1)
@@ -109,9 +110,9 @@ def without_marks(text: str, side: int) -> tuple[str, list[tuple[str, tuple[int,
         side: patches along a side.
 
     Returns:
-        The text without marks and without blanks around it, and for each phrase with boxes: itself, from which
-        to which letter of that text it stands, and its boxes as shares of the picture. A box without a phrase
-        is named by its patches, and stands between two letters.
+        The text without marks and without blanks around it, and for each phrase with boxes: itself, from
+        which to which letter of that text it stands, and its boxes as shares of the picture. A box without a
+        phrase is named by its patches, and stands between two letters.
     """
     clean = _MARK.sub("", text)
     cut, named = len(clean) - len(clean.lstrip()), list[tuple[str, tuple[int, int], list[Box]]]()

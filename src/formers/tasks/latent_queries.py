@@ -53,7 +53,8 @@ class _Reading(TaskModel):
             **options: `output_attentions`, `output_hidden_states`, `interpolate_pos_encoding` of the image
                 model.
         """
-        return self._assembly.features(self, pixel_values, options)
+        weighed = bool(options.get("output_attentions")) or self.config._attn_implementation == "eager"
+        return self._assembly.features(self, pixel_values, options, weighed)
 
 
 class LatentQueryStates(_Reading):

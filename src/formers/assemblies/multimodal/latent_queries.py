@@ -1,4 +1,4 @@
-"""An image model, learned vectors that ask it, and a text model in whose texts the answers stand: KOSMOS-2."""
+"""An image model, learned vectors that ask it, and a text model that reads the answers: KOSMOS-2."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class LatentQueryText(Composite):
         writer_of: a config -> the class of the text model with its head; None where it has none.
         parts: assemblies of heads that have other parts, by the name in `Head.over`.
     """
+
+    by_processor = True
 
     def __init__(
         self,
@@ -99,6 +101,10 @@ class LatentQueryText(Composite):
         """Those of the parts, by the names that they have in this tree."""
         return ties_within(self.stacks(model))
 
+    def text_options(self, model: Any) -> dict[str, Any]:
+        """As many tokens stand for a picture as vectors ask."""
+        return {"num_image_tokens": self.between(model.config).count}
+
     # -- what is computed --------------------------------------------------------------------------
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
@@ -113,12 +119,14 @@ class LatentQueryText(Composite):
             states = states_in(torch.zeros(1, 1, 1))
             states.extras[NOTHING] = True
             return states
-        if rows is None:
-            names = (*(_SEEN if self.writer_of is None else ()), "interpolate_pos_encoding")
-            found = self.looked(model, pixels, {name: given.get(name) for name in names})
-            weighed = ask.attentions or ask.backend == "eager"
-            rows, weights = self.asked(model, found, weighed)
-            seen = found
+        weighed = ask.attentions or ask.backend == "eager"
+        if rows is None and self.writer_of is None:
+            names = (*_SEEN, "interpolate_pos_encoding")
+            seen = self.features(model, pixels, {name: given.get(name) for name in names}, weighed)
+            rows, weights = seen.pooler_output, seen.projection_attentions
+        elif rows is None:
+            seen = self.looked(model, pixels, {})
+            rows, weights = self.asked(model, seen, weighed)
         states = states_in(rows)
         states.extras |= {"projection_attentions": weights, "vision_model_output": seen}
         return states
@@ -142,10 +150,11 @@ class LatentQueryText(Composite):
         )
         return found
 
-    def features(self, model: Any, pixels: Any, options: Mapping[str, Any]) -> LatentImageOutput:
+    def features(
+        self, model: Any, pixels: Any, options: Mapping[str, Any], weighed: bool
+    ) -> LatentImageOutput:
         """The image model's record, with what the vectors find."""
         seen = self.looked(model, pixels, options)
-        weighed = bool(options.get("output_attentions")) or model.config._attn_implementation == "eager"
         rows, weights = self.asked(model, seen, weighed)
         own = (seen.get("hidden_states"), seen.get("attentions"))
         return LatentImageOutput(seen.last_hidden_state, rows, *own, weights)
@@ -156,7 +165,8 @@ class LatentQueryText(Composite):
         Raises:
             ValueError: without texts, or for other places than the images fill.
         """
-        ids, x, where = given.get("input_ids"), given.get("inputs_embeds"), given.get(WHERE)
+        ids, x = given.get("input_ids"), given.get("inputs_embeds")
+        where: Any = given.get(WHERE)
         if (ids is None) == (x is None):
             raise ValueError(
                 f"{type(model).__name__} reads texts beside pictures: give exactly one of input_ids and "
@@ -184,6 +194,11 @@ class LatentQueryText(Composite):
         if where.shape != x.shape[:2]:
             raise ValueError(
                 f"{WHERE} is {list(where.shape)}, and the texts are {list(x.shape[:2])}: {advice}"
+            )
+        if rows.dim() != 3 or rows.shape[2] != x.shape[2]:
+            raise ValueError(
+                f"image_embeds are [pictures, {self.between(model.config).count}, {x.shape[2]}], what stands "
+                f"for each picture, not {list(rows.shape)}"
             )
         counts = where.bool().sum(1)
         if not recording() and (len(rows) != len(x) or bool((counts != rows.shape[1]).any())):

@@ -1,7 +1,7 @@
 """Attention of one layer: project, turn, attend within each sequence, project back.
 
-Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `mixed_norm`, `o`, `score_bias`, `weights_dropout`; of cross
-attention: `cross_q`, ..., and `cross_kv` where it is fused.
+Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `mixed_norm`, `o`, `score_bias`, `weights_dropout`; of
+cross attention: `cross_q`, ..., and `cross_kv` where it is fused.
 """
 
 from __future__ import annotations

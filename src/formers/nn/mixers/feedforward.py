@@ -1,7 +1,7 @@
 """The position-wise feed-forward.
 
-Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`, `inner_norm`; `feedforward_scale`, the node in
-which its result is scaled.
+Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`, `inner_norm`; `feedforward_scale`, the
+node in which its result is scaled.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal, Protocol
 
-from formers.nn.spec.values import LinearKind, SlotSpec
+from formers.nn.spec.values import LinearKind, Norm, SlotSpec
 
 
 class Mixer(Protocol):
