@@ -66,6 +66,7 @@ def test_a_family_file_stays_within_its_budget(path):
             "ImageText",
             "ComposedPair",
             "DynamicResolution",
+            "LatentQueryText",
             "Spoken",
             "Towers",
         )

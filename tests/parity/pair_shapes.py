@@ -32,6 +32,8 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "florence2": {"windows that do not fit": _FLORENCE2},
     "florence_vision": {"windows that do not fit": _DAVIT},
     "kosmos-2": {"plain": _KOSMOS2},
+    "kosmos_2_text_model": {"plain": _KOSMOS2["text_config"]},
+    "kosmos_2_vision_model": {"plain": _KOSMOS2["vision_config"]},
 }
 MORE: dict[str, dict[str, dict[str, Any]]] = {
     "florence2": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +36,7 @@ class _Reading(TaskModel):
     def _prepare(self, given: dict[str, Any], targets: dict[str, Any], ask: Ask) -> None:
         given |= {name: True for name, one in zip(_SHOWN, (ask.attentions, ask.hidden), strict=True) if one}
 
-    def _read(self, states: States, given: Mapping[str, Any], **more: Any) -> tuple[Any, dict[str, Any]]:
+    def _read(self, states: States, given: dict[str, Any], **more: Any) -> tuple[Any, dict[str, Any]]:
         """The text model's record, and what is told of pictures."""
         rows = None if states.extras.pop(NOTHING, False) else states.last
         told = {name: given.get(name) for name in _TOLD}

@@ -159,13 +159,14 @@ class LatentQueryText(Composite):
         own = (seen.get("hidden_states"), seen.get("attentions"))
         return LatentImageOutput(seen.last_hidden_state, rows, *own, weights)
 
-    def placed(self, model: Any, given: Mapping[str, Any], rows: Tensor | None) -> dict[str, Any]:
+    def placed(self, model: Any, given: dict[str, Any], rows: Tensor | None) -> dict[str, Any]:
         """What the text model reads: vectors [B, T, E], with images in their places, and where they stand.
 
         Raises:
             ValueError: without texts, or for other places than the images fill.
         """
-        ids, x = given.get("input_ids"), given.get("inputs_embeds")
+        ids: Any = given.get("input_ids")
+        x: Any = given.get("inputs_embeds")
         where: Any = given.get(WHERE)
         if (ids is None) == (x is None):
             raise ValueError(
