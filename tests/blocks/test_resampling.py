@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from formers.nn import spec
 from formers.nn.connectors import GridPool
+from formers.nn.latent_projection import LatentProjection, LatentQueries
 from formers.nn.resampling import Perceiver, Resampler
 
 WIDTH, ASKING, ASKED = 12, 3, 7
@@ -88,3 +89,24 @@ def test_what_makes_no_square_grid_is_refused() -> None:
         GridPool("max", 2, 3)(torch.randn(1, 10, 3))
     with pytest.raises(ValueError, match="average, max or conv"):
         GridPool("mean", 2, 3)
+
+
+def test_latent_queries_ask_projected_states_and_themselves_by_the_definition() -> None:
+    torch.manual_seed(0)
+    model: Any = LatentProjection(LatentQueries(ASKING, 5, WIDTH, 3)).double().eval()
+    for value in model.parameters():
+        nn.init.normal_(value, std=0.5)
+    states, one = torch.randn(2, ASKED, 5).double(), model.x_attn
+    found, weights = model(states, weighed=True)
+    for row, mixed, weighed in zip(states, found, weights, strict=True):
+        both = torch.cat((model.dense(row), model.latent_query))
+        q, k, v = one.q_proj(model.latent_query), one.k_proj(both), one.v_proj(both)
+        heads = list[Tensor]()
+        for head in range(3):
+            at = slice(4 * head, 4 * head + 4)
+            share = (q[:, at] @ k[:, at].t() / 2.0).softmax(-1)
+            assert torch.allclose(weighed[head], share)
+            heads.append(share @ v[:, at])
+        assert torch.allclose(mixed, one.out_proj(torch.cat(heads, -1)))
+    assert torch.allclose(model(states)[0], found)
+    assert model(states)[1] is None

@@ -67,6 +67,7 @@ def test_a_family_file_stays_within_its_budget(path):
             "ComposedPair",
             "CrossAttentionLayers",
             "DynamicResolution",
+            "LatentQueryText",
             "Spoken",
             "Towers",
         )

@@ -1110,7 +1110,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     ids, mask = found["input_ids"], found["attention_mask"]
     if text.model_type == "fnet":  # it reads padding as text
         del found["attention_mask"]
-    if "image_embeds" in names:  # the rows of a picture stand behind those of the text
+    if "image_embeds" in names and "image_embeds_position_mask" not in names:  # behind those of the text
         mask.fill_(1)
     if "visual_embeds" in names or "visual_feats" in names:  # likewise
         mask.fill_(1)
@@ -1119,6 +1119,9 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         ids[:, 1:11] = config.image_token_id
         mask[:, :12] = 1
         seen["decoder_input_ids"] = ids[:, 11:16].clone()
+    if "image_embeds_position_mask" in names:
+        places = mask.all(0).nonzero()[1 : 1 + config.latent_query_num, 0]  # which all rows have
+        seen["image_embeds_position_mask"] = torch.zeros_like(ids).index_fill(1, places, 1)
     if "image_grid_thw" in names:
         pages = getattr(config, "vlm_config", None)
         shown, pages = (vision_talk_shapes.pages, pages) if pages else (vision_talk_shapes.shown, config)

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from PIL import Image
 from transformers.models.flava.image_processing_pil_flava import FlavaImageProcessorPil
 
 import formers
 from tests.parity import shapes, united_shapes
-from tests.parity.pictures import pictures
+from tests.parity.pictures import colours, pictures
+from tests.parity.test_captions import words
 
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -188,3 +190,28 @@ def test_pictures_are_prepared_as_the_references() -> None:
         assert set(found) == set(expected)
         for key in expected:
             np.testing.assert_allclose(found[key], expected[key], atol=1e-4, err_msg=f"{name}: {key}")
+
+
+@pytest.mark.parametrize("name", ["Flava", "BridgeTower"])
+def test_texts_and_pictures_are_prepared_together_as_the_reference_does(name: str, tmp_path: Path) -> None:
+    kind: Any = transformers.models.bridgetower.image_processing_pil_bridgetower
+    small = {"size": {"height": 24, "width": 24}, "crop_size": {"height": 24, "width": 24}}
+    images = (
+        FlavaImageProcessorPil(**small)
+        if name == "Flava"
+        else kind.BridgeTowerImageProcessorPil(size={"shortest_edge": 32}, size_divisor=16)
+    )
+    theirs: Any = getattr(transformers, f"{name}Processor")(images, words(tmp_path))
+    theirs.save_pretrained(tmp_path)
+    ours = getattr(formers, f"{name}Processor").from_pretrained(tmp_path)
+    shown = [Image.fromarray(colours(*size)) for size in ((20, 30), (40, 18))]
+    both = {"images": shown, "text": ["w3 w4", "w5"], "return_tensors": "pt"}
+    for call in (
+        {**both, "padding": True},
+        {**both, "padding": "max_length", "max_length": 9, "do_normalize": False},
+        {"images": shown[0], "text": "w3", "text_kwargs": {"return_token_type_ids": True}},
+    ):
+        expected, found = theirs(**call), ours(**call)
+        assert set(found) == set(expected)
+        for key, value in expected.items():
+            np.testing.assert_allclose(np.asarray(found[key]), np.asarray(value), atol=1e-4, err_msg=key)

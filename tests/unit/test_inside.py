@@ -431,6 +431,18 @@ _OTHERS["florence2"] = {
     "vision_config": _OTHERS["florence_vision"],
 }
 _FLAT = {"hidden_size": 32, "d_kv": 8, "d_ff": 24}
+_OTHERS["kosmos_2_text_model"] = {
+    **{"vocab_size": 60, "embed_dim": 16, "layers": 2, "ffn_dim": 24, "attention_heads": 2},
+}
+_OTHERS["kosmos_2_vision_model"] = {
+    **{"hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 3},
+    **{"image_size": 12, "patch_size": 4},
+}
+_OTHERS["kosmos-2"] = {
+    "text_config": _OTHERS["kosmos_2_text_model"],
+    "vision_config": _OTHERS["kosmos_2_vision_model"],
+    "latent_query_num": 3,
+}
 _OTHERS["pix2struct_vision_model"] = {
     **{**_FLAT, "num_hidden_layers": 2, "num_attention_heads": 4, "patch_embed_hidden_size": 12},
     "seq_len": 8,
@@ -972,6 +984,9 @@ def _given(made: Any) -> dict[str, Any]:
         looks = isinstance(made._assembly, QueryBridge) and made._assembly.looks
         compared = looks or isinstance(made._assembly, (Captioning, Dual, Pictured, Towers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        if "image_embeds_position_mask" in names:
+            where = torch.zeros_like(FULL).index_fill(1, torch.arange(config.latent_query_num), 1)
+            images = {"pixel_values": torch.randn(2, 3, 12, 12), "image_embeds_position_mask": where}
         if "visual_feats" in names:
             images = {"visual_feats": torch.randn(2, 3, 8), "visual_pos": torch.rand(2, 3, 4)}
         if "region_to_phrase_position" in names:

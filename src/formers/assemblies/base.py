@@ -109,6 +109,7 @@ class Assembly:
         once: inputs that are read with a prompt, and not again.
         in_place: what those show stands at tokens of the prompt, so that parts of both are read together.
         offers: methods that its models have beside those of every model, by name.
+        by_processor: a picture cannot be prepared without a text, in which places are kept for it.
         unused: names in files of a whole model that one with this assembly, a part of it, leaves be.
     """
 
@@ -124,6 +125,7 @@ class Assembly:
     means: Mapping[str, str] = MappingProxyType({})
     decodes: str = "decoder"
     offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+    by_processor: bool = False
     unused: tuple[str, ...] = ()
 
     def __reduce__(self) -> Any:
@@ -227,7 +229,7 @@ class Assembly:
         }
 
     def text_options(self, model: Any) -> dict[str, Any]:
-        """Keywords by which a tokenizer prepares texts for the model, where they are not the usual ones."""
+        """Keywords by which a tokenizer or processor prepares texts for it, where they are not the usual."""
         return {}
 
     def before(self, model: Any, given: dict[str, Any]) -> int:

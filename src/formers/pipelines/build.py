@@ -124,10 +124,10 @@ def pipeline(
         if parts.pop(name) is not None:
             notice(f"the pipeline {task!r} does not use a {name}: leave it out")
     found = _model(request)
+    uses["processor"] = uses["processor"] or getattr(getattr(found, "_assembly", None), "by_processor", None)
     for name in ("image_processor", "feature_extractor", "processor"):
         if name in parts and (name != "processor" or uses[name] or isinstance(parts[name], str | Path)):
-            needed = bool(uses[name]) or parts[name] is not None
-            parts[name] = _prepares(request, found, name, parts[name], needed)
+            parts[name] = _prepares(request, found, name, parts[name], uses[name] or parts[name] is not None)
     if "tokenizer" in parts:
         parts["tokenizer"] = _tokenizer(request, found, tokenizer, use_fast, bool(uses["tokenizer"]))
     _notice_misfits(request, found, parts.get("tokenizer"))

@@ -149,6 +149,7 @@ TASKS = (
             *("VipLlavaForConditionalGeneration", "Idefics2ForConditionalGeneration"),
             "Cohere2VisionForConditionalGeneration",
             *("GotOcr2ForConditionalGeneration", "LlavaNextVideoForConditionalGeneration"),
+            "Kosmos2ForConditionalGeneration",
         ),
         kind="multimodal",
     ),
@@ -169,6 +170,7 @@ TASKS = (
         heads=(
             *("BlipForConditionalGeneration", "GitForCausalLM", "VisionEncoderDecoderModel"),
             *("Blip2ForConditionalGeneration", "Pix2StructForConditionalGeneration"),
+            "Kosmos2ForConditionalGeneration",
         ),
         kind="multimodal",
     ),

@@ -121,6 +121,7 @@ class Pair:
         tasked: no texts are read, but the tasks of pictures.
         shows: texts show pictures by what stands there for them.
         hears: sounds are heard in texts, by what stands there for them.
+        grounds: a picture stands before each text, whose phrases name boxes in it.
         phrases: texts are phrases with a full stop behind each, or lists of such to be joined.
         markdown: what is written are pages in Markdown, which the tokenizer corrects.
         headed: texts are questions that are written above pictures, or what answers begin with.
@@ -157,6 +158,7 @@ class Pair:
     asks: bool = False
     instructs: bool = False
     headed: bool = False
+    grounds: bool = False
     phrases: bool = False
     hears: Hears | None = None
 
@@ -406,6 +408,7 @@ PAIRS: dict[str, Pair] = {
         unread=_TYPES,
         shows=replace(_SQUARES, adds=("fake_image_token", "image_token", "end_of_utterance_token")),
     ),
+    "Kosmos2": Pair("CLIP", ("kosmos-2",), {"return_token_type_ids": False}, unread=_TYPES, grounds=True),
     "LlavaNext": Pair(
         "LlavaNext",
         ("llava_next",),

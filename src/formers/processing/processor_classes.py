@@ -12,6 +12,7 @@ from formers.processing.document_pages import PageProcessor
 from formers.processing.document_retrieval import PromptRetrievingProcessor, RetrievingProcessor
 from formers.processing.fenced_text import FencedShowingProcessor
 from formers.processing.field_marks import fields_in
+from formers.processing.grounded_text import GroundedTextProcessor
 from formers.processing.header_questions import HeadedProcessor
 from formers.processing.image_text import ProcessorMixin
 from formers.processing.image_token_text import EndedShowingProcessor
@@ -51,6 +52,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
     base = InstructingProcessor if pair.instructs else base
     base = HeadedProcessor if pair.headed else base
+    base = GroundedTextProcessor if pair.grounds else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base
     base = HearingProcessor if pair.hears is not None else base

@@ -123,6 +123,7 @@ RECIPES: dict[str, Recipe] = {
         "altclip",
         "florence2",
         "git",
+        "kosmos-2",
         "groupvit",
         "vipllava",
         "xclip",

@@ -79,21 +79,21 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
     "AutoModelForImageTextToText": (
         (
             *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
-            *("instructed_texts", "pictured_generation", "picture_texts"),
+            *("instructed_texts", "pictured_generation", "picture_texts", "latent_query_texts"),
         ),
         TASKS["image_text_to_text"].says,
     ),
     "AutoModelForVision2Seq": (
         (
             *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
-            *("instructed_texts", "pictured_generation", "picture_texts"),
+            *("instructed_texts", "pictured_generation", "picture_texts", "latent_query_texts"),
         ),
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForMultimodalLM": (
         (
             *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
-            *("instructed_texts", "audio_text_to_text", "picture_texts"),
+            *("instructed_texts", "audio_text_to_text", "picture_texts", "latent_query_texts"),
         ),
         "Answer in text to texts, images and sounds.",
     ),

@@ -97,6 +97,21 @@ SENSED: tuple[Task, ...] = (
         "",
         "Bring a text or a picture into the space that both share.",
     ),
+    Task("held_model", ("headless", "HeldModel"), "", "Run a model that lies under a name of its own."),
+    Task(
+        "latent_query_states",
+        ("latent_queries", "LatentQueryStates"),
+        "",
+        "Read pictures in texts.",
+    ),
+    Task(
+        "latent_query_texts",
+        ("latent_queries", "LatentQueryTexts"),
+        "",
+        "Write behind texts in which pictures stand.",
+        "image-text-to-text",
+        shifts=True,
+    ),
     Task(
         "instructed_states",
         ("instructed_bridge", "InstructedStates"),

@@ -335,7 +335,9 @@ RECIPES: dict[str, Recipe] = {
         files=_FAIRSEQ_PIECES,
         special={**FAIRSEQ_TOKENS, "mask_token": "<mask>"},
         options={"add_prefix_space": True},
-        model_types=("altclip", "xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "trocr", "xmod"),
+        model_types=(
+            *("altclip", "kosmos-2", "xlm-roberta", "xlm-roberta-xl", "jina_embeddings_v3", "trocr", "xmod"),
+        ),
         positions="after_padding",
     ),
     "Camembert": Recipe(

@@ -1,7 +1,7 @@
 """Attention of one layer: project, turn, attend within each sequence, project back.
 
-Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `o`, `score_bias`, `weights_dropout`; of cross attention:
-`cross_q`, ..., and `cross_kv` where it is fused.
+Roles: `q`, `k`, `v` or `qkv`, `q_norm`, `k_norm`, `mixed_norm`, `o`, `score_bias`, `weights_dropout`; of
+cross attention: `cross_q`, ..., and `cross_kv` where it is fused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from formers.nn.positions import Alibi, Buckets, PageBuckets, Rotary, rotate
 from formers.nn.program import Bare, Flow, Step
 from formers.nn.prompts import with_prompts
 from formers.nn.recording import by_sizes
-from formers.nn.steps import Project
+from formers.nn.steps import Normalise, Project
 from formers.nn.tree import has, leaf
 
 
@@ -482,9 +482,9 @@ def _warmth(pass_: Pass, factor: float, floor: float) -> Tensor:
 
 
 def attention_steps(s: spec.Attention, width: int) -> list[Step]:
-    """Attend, project back."""
-    attend = Attend(s, width)
-    out = Project(
-        f"{attend.prefix}o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias)
-    )
-    return [attend, out]
+    """Attend, norm what was mixed where there is such a norm, project back."""
+    attend, mixed = Attend(s, width), s.heads.query * s.heads.width
+    out = Project(f"{attend.prefix}o", lambda: linear(s.linear, mixed, width, s.out_bias))
+    if s.mixed_norm is None:
+        return [attend, out]
+    return [attend, Normalise(f"{attend.prefix}mixed_norm", s.mixed_norm, mixed), out]

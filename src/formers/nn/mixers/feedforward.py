@@ -1,7 +1,7 @@
 """The position-wise feed-forward.
 
-Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`; `feedforward_scale`, the node in which its
-result is scaled.
+Roles: `up`, `gate` (or `gate_up`), `down`, `act`, `inner_dropout`, `inner_norm`; `feedforward_scale`, the
+node in which its result is scaled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from formers.nn import few_rows, spec
 from formers.nn.activations import Activation, activation
 from formers.nn.leaves import linear
 from formers.nn.program import Flow, Step
-from formers.nn.steps import Drop, Project, Scale, activate, apply, swift_apply
+from formers.nn.steps import Drop, Normalise, Project, Scale, activate, apply, swift_apply
 from formers.nn.tree import has, leaf
 
 
@@ -98,7 +98,9 @@ def clamped(gate: Tensor, up: Tensor, limit: float, sharpness: float) -> Tensor:
 
 
 def feedforward_steps(s: spec.FeedForward, width: int) -> list[Step]:
-    """Expand, drop, project back."""
+    """Expand, drop, norm where there is such a norm, project back."""
     down = Project(s.prefix + "down", lambda: linear(s.down or s.linear, s.inner, width, s.bias))
-    steps = [Expand(s, width), Drop(s.prefix + "inner_dropout", s.dropout), down]
+    steps: list[Step] = [Expand(s, width), Drop(s.prefix + "inner_dropout", s.dropout)]
+    steps += [] if s.norm is None else [Normalise(s.prefix + "inner_norm", s.norm, s.inner)]
+    steps.append(down)
     return steps if s.scale == 1.0 else [*steps, Scale(s.scale, s.prefix + "feedforward_scale")]

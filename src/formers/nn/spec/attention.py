@@ -74,6 +74,8 @@ class Attention:
         within: name of the runs of rows that a pass holds, within which alone rows see each other.
         placed: queries and keys, not values, read what stands beside the rows for their places
             (Carion et al. 2020, arXiv:2005.12872, appendix A.4); see `Vectors`.
+        mixed_norm: norm of what the heads mixed, before it is projected back (role `mixed_norm`; Wang et al.
+            2022, arXiv:2210.06423).
     """
 
     heads: Heads
@@ -110,6 +112,7 @@ class Attention:
     prompts: Prompts | None = None
     placed: bool = False
     within: str = ""
+    mixed_norm: Norm | None = None
 
     def __post_init__(self) -> None:
         if self.gated and (self.fused or self.cross):

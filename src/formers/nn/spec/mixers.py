@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal, Protocol
 
-from formers.nn.spec.values import LinearKind, SlotSpec
+from formers.nn.spec.values import LinearKind, Norm, SlotSpec
 
 
 class Mixer(Protocol):
@@ -63,7 +63,8 @@ class FeedForward(_Tokenwise):
     and up are cut at c, up at -c too, and (up + 1) * gate * sigmoid(a * gate) comes out, whatever the
     activation. `down` is the kind of the last leaf where it is not that of the others. Where a layer has
     several, roles begin with their `prefix`. Factors: `scale_gate` on what the activation of a gate reads,
-    `scale` on the result.
+    `scale` on the result. `norm` is of the inner values, once they were dropped (role `inner_norm`; Wang et
+    al. 2022, arXiv:2210.06423).
     """
 
     inner: int = 0
@@ -80,6 +81,7 @@ class FeedForward(_Tokenwise):
     prefix: str = ""
     scale_gate: float = 1.0
     scale: float = 1.0
+    norm: Norm | None = None
 
 
 @dataclass(frozen=True)

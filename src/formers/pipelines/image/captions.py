@@ -87,6 +87,10 @@ class ImageToTextPipeline(ImagePipeline):
         """The model's keywords for one picture, and for a prompt."""
         if prompt is not None and not isinstance(prompt, str):
             raise TypeError(f"a prompt is one text for all pictures, not {type(prompt).__name__}")
+        assembly: Any = getattr(self.model, "_assembly", None)
+        if getattr(assembly, "by_processor", False):
+            own = assembly.text_options(self.model)
+            return super().preprocess(inputs, timeout, on_error, **{"text": prompt or "", **own, **settings})
         if getattr(self.image_processor, "is_vqa", False):  # it is written above the picture
             return super().preprocess(inputs, timeout, on_error, **{"header_text": prompt, **settings})
         made = super().preprocess(inputs, timeout, on_error, **settings)
@@ -96,6 +100,16 @@ class ImageToTextPipeline(ImagePipeline):
             raise ValueError(f"{type(self.model).__name__} goes on with no text: leave prompt out")
         made["input_ids"] = self._prompt(prompt)
         return made
+
+    def _made(self, picture: Any, settings: dict[str, Any]) -> Any:
+        if "text" in settings:
+            if self.processor is None:
+                raise ValueError(
+                    f"{type(self.model).__name__} reads pictures within texts: pass "
+                    "processor=AutoProcessor.from_pretrained(...), which prepares both together"
+                )
+            return self.processor(images=picture, return_tensors="pt", **settings)
+        return super()._made(picture, settings)
 
     def _prompt(self, prompt: str) -> torch.Tensor:
         """A prompt's tokens, [1, T], without an end unless the model takes that off itself."""

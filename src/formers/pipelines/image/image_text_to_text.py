@@ -22,7 +22,10 @@ from formers.processing.reading import listed, load_image
 
 _BEFORE = ("continue_final_message", "processor_kwargs", "timeout", "tools", "documents")
 _AFTER = ("clean_up_tokenization_spaces", "skip_special_tokens")
-_OF_ROWS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+_OF_ROWS = (
+    *("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"),
+    "image_embeds_position_mask",
+)
 
 
 class ImageTextToTextPipeline(WritingPipeline):
@@ -205,6 +208,8 @@ class ImageTextToTextPipeline(WritingPipeline):
             )
             return {**self._cast(found), "prompt": inputs}
         told = {"text": inputs} if isinstance(inputs, str) else dict(inputs)
+        assembly = getattr(self.model, "_assembly", None)
+        options = {**({} if assembly is None else assembly.text_options(self.model)), **options}
         beside = self._of_text(told, timeout)
         if beside:
             options.pop("timeout", None)
