@@ -423,6 +423,7 @@ class BaseModel(Assembled):
     ) -> None:
         super().__init__(config)
         self._assembly.place(self, config, add_pooling_layer, use_mask_token)
+        show_config(self)
         if self._family is not None:
             add_aliases(self, self._family.aliases)
             if not type(self).__module__.startswith("formers."):  # all names of a class of one's own are free
@@ -468,6 +469,13 @@ class BaseModel(Assembled):
     def _encode(self, given: dict[str, Any], ask: Ask) -> States:
         """The states that heads read."""
         return self._assembly.run(self, {k: v for k, v in given.items() if k not in _OLDER | _BORDERS}, ask)
+
+
+def show_config(model: PreTrainedModel) -> None:
+    """Let nodes that attend show the config of the innermost model around them, as packages read it there."""
+    for node in model.modules():
+        if "head_dim" in vars(node):
+            vars(node).setdefault("config", model.config)
 
 
 def taken_ask(model: PreTrainedModel, given: dict[str, Any]) -> Ask:
