@@ -86,7 +86,7 @@ def _keyword(library: Any, held: dict[str, list[Any]], name: str, owner: str) ->
         called = [getattr(library, root)] if hasattr(library, root) else []
     if not called:
         return UNKNOWN
-    signatures = [inspect.signature(one) for one in called if callable(one)]
+    signatures = [found for one in called if (found := _signature(one)) is not None]
     named = any(name in one.parameters for one in signatures)
     if not named and method == "generate":
         named = hasattr(held["generation_config"][0], name)
@@ -95,7 +95,17 @@ def _keyword(library: Any, held: dict[str, list[Any]], name: str, owner: str) ->
     if named:
         return THERE
     kinds = {parameter.kind for one in signatures for parameter in one.parameters.values()}
+    if not signatures:
+        return UNKNOWN
     return OPEN if inspect.Parameter.VAR_KEYWORD in kinds else ABSENT
+
+
+def _signature(called: Any) -> inspect.Signature | None:
+    """None of what Python cannot tell one of."""
+    try:
+        return inspect.signature(called)
+    except (TypeError, ValueError):
+        return None
 
 
 def _field(library: Any, kind: type[Any], name: str) -> bool:
