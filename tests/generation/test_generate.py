@@ -281,6 +281,23 @@ def test_what_a_subclass_prepares_is_what_the_model_reads(both: tuple[Any, Any],
     assert Own.calls > 1
 
 
+def test_keys_that_a_wrapper_puts_into_the_cache_are_no_text(
+    both: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, ids = both[1], prompts()["input_ids"][2:]
+    prefix, own = torch.tensor([[11, 23, 37]]), ours.prepare_inputs_for_generation
+    whole = _quiet(ours, input_ids=torch.cat((prefix, ids), dim=1))
+
+    def prefixed(*args: Any, **kwargs: Any) -> dict[str, Any]:  # as PEFT's prefix tuning does
+        given: dict[str, Any] = own(*args, **kwargs)
+        if kwargs["is_first_iteration"]:
+            ours(input_ids=prefix, past_key_values=given["past_key_values"])
+        return given
+
+    monkeypatch.setattr(ours, "prepare_inputs_for_generation", prefixed)
+    assert _quiet(ours, input_ids=ids).tolist() == whole[:, 3:].tolist()
+
+
 def test_a_forward_that_hands_everything_on_changes_nothing(both: tuple[Any, Any], tmp_path: Any) -> None:
     both[1].save_pretrained(tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import typing
 import warnings
 from pathlib import Path
 from typing import Any
@@ -1399,3 +1400,9 @@ def test_a_model_that_nobody_holds_is_gone_at_once() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_forward_says_which_records_it_returns(kind: str) -> None:
+    made = model("Model", kind)
+    assert type(run(made)) in typing.get_args(typing.get_type_hints(made.forward)["return"])

@@ -234,3 +234,11 @@ def test_deepspeed_is_refused_with_what_does_the_same():
     arguments = TrainingArguments("out", deepspeed={"zero_optimization": {"stage": 3}}, use_cpu=True)
     with pytest.raises(ValueError, match="fsdp=True shards"):
         make_accelerator(arguments)
+
+
+def test_a_class_of_ones_own_may_leave_the_ratio_of_warm_up_out(tmp_path):
+    args = TrainingArguments(output_dir=str(tmp_path), warmup_steps=0.25)
+    args.warmup_ratio = None
+    assert args.get_warmup_steps(8) == 2
+    args.warmup_steps = 0
+    assert args.get_warmup_steps(8) == 0

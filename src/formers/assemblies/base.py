@@ -111,6 +111,7 @@ class Assembly:
         offers: methods that its models have beside those of every model, by name.
         by_processor: a picture cannot be prepared without a text, in which places are kept for it.
         unused: names in files of a whole model that one with this assembly, a part of it, leaves be.
+        returns: the records that `output` makes, beside it in the class; None where that is not said.
     """
 
     inputs: tuple[str, ...] = ()
@@ -127,6 +128,7 @@ class Assembly:
     offers: Mapping[str, Callable[..., Any]] = MappingProxyType({})
     by_processor: bool = False
     unused: tuple[str, ...] = ()
+    returns: Any = None
 
     def __reduce__(self) -> Any:
         """What a pickle or a copy holds of one that a family has is where it is found again."""
@@ -312,8 +314,12 @@ def signed(
     names: Iterable[str],
     says: str,
     means: Mapping[str, str] = MappingProxyType({}),
+    returns: Any = None,
 ) -> Callable[..., Any]:
-    """A copy of `forward` for one class, whose signature and docstring name its inputs."""
+    """A copy of `forward` for one class, whose signature and docstring name its inputs.
+
+    `returns` are the records that it makes: packages read off their fields what a model has to say.
+    """
 
     def run(self: Any, *args: Any, **given: Any) -> Any:
         return forward(self, *args, **given)
@@ -324,13 +330,20 @@ def signed(
     kinds = inspect.Parameter
     parameters = [kinds("self", kinds.POSITIONAL_OR_KEYWORD)]
     parameters += [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in names]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {} if returns is None else {"return": tuple[Any, ...] | returns}
+    said = run.__annotations__.get("return", inspect.Signature.empty)
+    run.__signature__ = inspect.Signature(parameters, return_annotation=said)  # type: ignore[attr-defined]
     run.__name__, run.__qualname__ = "forward", f"{cls.__name__}.forward"
     run.__module__ = cls.__module__
     lines = "\n".join(f"            {name}: {known.get(name, 'see the base model.')}" for name in names)
     run.__doc__ = f"{says}\n\n        Args:\n{lines}\n        "
     run.formers_inputs = tuple(names)  # type: ignore[attr-defined]
     return run
+
+
+def said_of(assembly: Assembly) -> Any:
+    """The records that an assembly's models return, as the class says that has `output`; None where not."""
+    return next(vars(kind).get("returns") for kind in type(assembly).__mro__ if "output" in vars(kind))
 
 
 def bound(model: Any, names: Sequence[str], args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
@@ -399,6 +412,10 @@ class Assembled(PreTrainedModel):
         found: nn.Module = self._assembly.stacks(owner).get(self._assembly.decodes, owner)
         return found
 
+    def is_backend_compatible(self) -> bool:
+        """Whether there is attention here, which asks functions of `AttentionInterface`."""
+        return any(_attends(node) for node in self.modules())
+
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token table, wherever it is used."""
         self._assembly.set_table(self._owner(), value)
@@ -425,6 +442,7 @@ class BaseModel(Assembled):
     ) -> None:
         super().__init__(config)
         self._assembly.place(self, config, add_pooling_layer, use_mask_token)
+        show_config(self)
         if self._family is not None:
             add_aliases(self, self._family.aliases)
             if not type(self).__module__.startswith("formers."):  # all names of a class of one's own are free
@@ -437,7 +455,7 @@ class BaseModel(Assembled):
         assembly = cls.__dict__.get("_assembly")
         if assembly is not None and "forward" not in cls.__dict__:
             cls.forward = signed(  # type: ignore[method-assign]  # a signature for each class
-                cls, BaseModel.forward, assembly.inputs, "Run the model.", assembly.means
+                cls, BaseModel.forward, assembly.inputs, "Run the model.", assembly.means, said_of(assembly)
             )
             cls.main_input_name = assembly.main
 
@@ -470,6 +488,18 @@ class BaseModel(Assembled):
     def _encode(self, given: dict[str, Any], ask: Ask) -> States:
         """The states that heads read."""
         return self._assembly.run(self, {k: v for k, v in given.items() if k not in _OLDER | _BORDERS}, ask)
+
+
+def show_config(model: PreTrainedModel) -> None:
+    """Let nodes that attend show the config of the innermost model around them, as packages read it there."""
+    for node in model.modules():
+        if _attends(node):
+            vars(node).setdefault("config", model.config)
+
+
+def _attends(node: nn.Module) -> bool:
+    """Whether a node holds the projections of attention: it shows their sizes."""
+    return "head_dim" in vars(node)
 
 
 def taken_ask(model: PreTrainedModel, given: dict[str, Any]) -> Ask:

@@ -352,6 +352,8 @@ class EncoderDecoder(Assembly):
             return super().passed_on(states)
         return of_both(states)
 
+    returns: Any = Seq2SeqModelOutput | BaseModelOutput
+
     def output(self, model: Any, states: States) -> ModelOutput:
         """The decoder's last states, and what was asked for."""
         if not states.extras:

@@ -192,6 +192,8 @@ class Single(Assembly):
         """The stack's states."""
         return run(model, inputs, ask, model.gradient_checkpointing)
 
+    returns: Any = BaseModelOutput | BaseModelOutputWithPooling
+
     def output(self, model: Any, states: States) -> ModelOutput:
         """Last states, and what was asked for."""
         s: spec.Stack = wiring(model).facts["spec"]

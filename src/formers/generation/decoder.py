@@ -72,14 +72,12 @@ class Decoder:
         # who looks at the layers is shown a row for each copy, as the scripts' hooks expect
         early = early or (copies > 1 and assembly is not None and watched(model))
         self.copies, self.folds = copies, folds and self.encoder_decoder and not early
-        self._hints = _named(
-            model.prepare_inputs_for_generation,
-            ("next_sequence_length", "is_first_iteration", "cache_position"),
-        )
+        self._hints = _hints(model.prepare_inputs_for_generation)
         assembly = None if self.encoder_decoder else assembly
         self._once: tuple[str, ...] = () if assembly is None else assembly.once
         self._in_place: Any = assembly if getattr(assembly, "in_place", False) else None
         self._first, self._spread = True, copies == 1
+        self._ahead = 0  # columns that the model put before the text by itself
         if not self._spread and (early or not isinstance(self.cache, Cache)):
             self._spread_inputs()
 
@@ -92,7 +90,9 @@ class Decoder:
     def held(self) -> int:
         """Columns of the text that the cache holds."""
         cache = self.cache
-        return int(cache.get_seq_length()) - cache.before if isinstance(cache, Cache) else 0
+        if not isinstance(cache, Cache):
+            return 0
+        return int(cache.get_seq_length()) - cache.before - self._ahead
 
     def read(self, ids: Tensor) -> Any:
         """Read what is new of `ids`, [B, T], int64, all tokens so far.
@@ -114,10 +114,13 @@ class Decoder:
         if self.chunk and self.cache is not None and self._first and not self.offset:
             while (stop := self._edge(ids, self.held + self.chunk)) < whole:
                 self._forward(ids, stop)
+        begins = self._first
         out = self._forward(ids, whole)
         self.inputs = self.model._update_model_kwargs_for_generation(
             out, self.inputs, is_encoder_decoder=self.encoder_decoder
         )
+        if begins:
+            self._ahead = max(self.held - whole, 0)
         if isinstance(self.cache, Cache):  # it holds what they showed
             self.inputs = {name: value for name, value in self.inputs.items() if name not in self._once}
         return out
@@ -272,6 +275,14 @@ def longer(name: str, value: Tensor, count: int) -> Tensor:
     if name.endswith("attention_mask") and value.dim() == 2:
         return torch.cat((value, value.new_ones(value.shape[0], count)), dim=1)
     return torch.cat((value, value[:, -1:].expand(-1, count, *value.shape[2:])), dim=1)
+
+
+def _hints(prepare: Any) -> tuple[str, ...]:
+    """Which of what steps know their preparation names; what hands all on is told what ours reads."""
+    kinds = [parameter.kind for parameter in inspect.signature(prepare).parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD in kinds and inspect.Parameter.POSITIONAL_OR_KEYWORD not in kinds:
+        return ("next_sequence_length", "is_first_iteration")
+    return _named(prepare, ("next_sequence_length", "is_first_iteration", "cache_position"))
 
 
 def _named(function: Any, names: Iterable[str]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from formers.nn.fresh import Fill
 from formers.nn.layout import Layout
 from formers.nn.masks import Explicit, taken_apart
 from formers.nn.passing import Geometry, Pass, Visibility
+from formers.nn.positions import Rotary
 from formers.nn.spec import Paths, SpecError
 from formers.nn.tree import (
     Block,
@@ -119,11 +120,13 @@ class Step:
         attends: it makes attention weights.
         crosses: it is left out where there is no encoder to read.
         shown: sizes that scripts read off the node that computes it.
+        turns: the rule by which queries and keys are turned.
     """
 
     home: str = ""
     optional: frozenset[str] = frozenset()
     opens = begins = normed = adds = attends = crosses = False
+    turns: Rotary | None = None
 
     def __init__(self) -> None:
         self.leaves: dict[str, Callable[[], nn.Module | Bare]] = {}
@@ -162,18 +165,21 @@ class Contract:
         takes_entered: it stands behind a mixer or a norm and is told what to add its result to.
         is_entered: it begins with the mixer, and adds what it reads to its result.
         attends: it returns attention weights beside its result.
+        turns: the rule by which its queries and keys are turned; None where they are not.
     """
 
     takes_entered: bool
     is_entered: bool
     attends: bool
+    turns: Rotary | None = None
 
     @classmethod
     def of(cls, steps: Sequence[Step]) -> Contract:
         """The contract of a node that computes these steps."""
         adds = next((step.adds for step in steps if step.adds or step.opens), False)  # what began outside
         entered = steps[0].begins and not steps[0].normed
-        return cls(adds and not entered, adds and entered, any(s.attends for s in steps))
+        turns = next((step.turns for step in steps if step.turns is not None), None)
+        return cls(adds and not entered, adds and entered, any(s.attends for s in steps), turns)
 
 
 class Call:
@@ -208,7 +214,7 @@ class Call:
         own = isinstance(node, Node)
         kind = "cross_attentions" if self.crosses else "attentions"
         held = len(flow.pass_.trace.get(kind, ()))
-        out = node(*given, flow=flow) if own else call_foreign(node, given, flow)
+        out = node(*given, flow=flow) if own else call_foreign(node, given, flow, self.contract.turns)
         if isinstance(out, (tuple, list)):
             out = flow.pass_.joined(out) if attends else out
             flow.weights = out[1] if len(out) > 1 else None
@@ -234,8 +240,15 @@ def run_inner(owner: Any, role: str, x: Tensor, flow: Flow) -> Tensor:
     return own.x
 
 
-def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
-    """Call a module that somebody put in the place of one of ours, with what it asks for by name."""
+def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow, turns: Rotary | None = None) -> Any:
+    """Call a module that somebody put in the place of one of ours, with what it asks for by name.
+
+    Args:
+        node: the module.
+        given: what it reads, by place; the first goes by name to one that takes keywords alone.
+        flow: of the pass.
+        turns: the rule by which queries and keys are turned there; its cosines and sines can be asked for.
+    """
     names = inspect.signature(node.forward).parameters
     everything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in names.values())
     seen = flow.pass_.visibility
@@ -243,6 +256,7 @@ def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
         "attention_mask": lambda: None if seen.real is None else seen.real.long(),
         "past_key_values": lambda: flow.pass_.cache,
         "position_ids": lambda: flow.pass_.geometry.positions,
+        "position_embeddings": lambda: None if turns is None else flow.pass_.rotary(turns, flow.x.dtype),
         "encoder_hidden_states": lambda: seen.encoder,
         "flow": lambda: flow,  # what wraps one of our nodes hands it on
     }
@@ -254,6 +268,8 @@ def call_foreign(node: nn.Module, given: tuple[Any, ...], flow: Flow) -> Any:
     many = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in names.values())
     if not many and not everything and positional < len(given):
         given = given[:positional]
+    if not (positional or many):
+        keywords["hidden_states"], given = given[0], ()
     return node(*given, **keywords)
 
 

@@ -16,6 +16,7 @@ from formers.assemblies.base import (
     bound,
     returned,
     shift_right,
+    show_config,
     signed,
     states_of,
     without_older,
@@ -93,6 +94,7 @@ class TaskModel(Assembled):
         super().__init__(config, *args, **options)
         if self._base_class is None:
             self._assembly.place(self, config, self._flat_pooler)
+            show_config(self)
         else:
             base = self._base_class(config, self._head.pooler, self._masked, part=True)
             self.add_module(self.base_model_prefix, base)

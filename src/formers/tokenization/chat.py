@@ -10,6 +10,9 @@ from formers.core.notices import did_you_mean, notice, refuse_unknown
 from formers.tokenization import templates
 from formers.tokenization.encoding import BatchEncoding
 
+# what packages call processors with: tokenizers read none of them, and none is another argument misspelt
+_OF_PROCESSORS = {"audio_kwargs", "common_kwargs", "images_kwargs", "text_kwargs", "videos_kwargs"}
+
 
 def choose(own: str | dict[str, str] | None, wanted: str | None, tools: Any) -> str:
     """Return the template that is wanted of a tokenizer's own; see its `get_chat_template`."""
@@ -66,7 +69,7 @@ class ChatTemplate:
             )
         arguments = [name for name in inspect.signature(method).parameters if name not in ("self", "kwargs")]
         unread = [name for name in given if name not in templates.variables_of(self.source)]
-        near = [name for name in unread if did_you_mean(name, arguments)]
+        near = [name for name in unread if name not in _OF_PROCESSORS and did_you_mean(name, arguments)]
         refuse_unknown(near, arguments, "apply_chat_template()")
         unread = [name for name in unread if name != "sanitize_control_tokens"]
         if unread:

@@ -198,7 +198,9 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
                 components.reframe(backend, special.find(saved, recipe, vocabulary, True).named, swapped)
         inputs = settings.get("model_input_names") or self._said_by_class("model_input_names")
         if inputs is None:
-            inputs = BERT_INPUTS if components.gives_token_types(backend) else PLAIN_INPUTS
+            # releases that name this class have no token types where nothing says so
+            types = origin.class_name != "TokenizersBackend" and components.gives_token_types(backend)
+            inputs = BERT_INPUTS if types else PLAIN_INPUTS
             guessed["model_input_names"] = list(inputs)
         self.model_input_names = list(inputs)
         self._origin = saving.Origin(origin.file, origin.class_name, guessed)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from formers.assemblies.base import Assembly, BaseModel, bound, refuse_inputs, returned, taken_ask
 from formers.assemblies.composite import Composite
-from formers.core.outputs import ContrastOutput, ModelOutput
+from formers.core.outputs import BaseModelOutputWithPooling, ContrastOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.fresh import Constant
 from formers.nn.leaves import linear
@@ -140,6 +140,8 @@ class Dual(Composite):
         found.extras.update(image=states[self.image], return_loss=given.get("return_loss"))
         return found
 
+    returns: Any = ContrastOutput
+
     def output(self, model: Any, states: States) -> ModelOutput:
         """Cosines of all texts and all images, scaled; the loss where it is wanted.
 
@@ -184,13 +186,13 @@ class Dual(Composite):
         """The method of models that computes one tower's vectors."""
         names = (*self.reads[name], *_SEEN)
 
-        def features(model: Any, *args: Any, **given: Any) -> Any:
+        def features(model: Any, *args: Any, **given: Any) -> tuple[Any, ...] | BaseModelOutputWithPooling:
             """One tower's record, whose `pooler_output` [B, P] is projected into the shared space."""
             given = bound(model, names, args, given)
             refuse_inputs(model, given, names)
             return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
             states = self.states(model, name, given, ask)
-            return returned(self._offered(model, name, states), return_dict, model.config)
+            return returned(self._offered(model, name, states), return_dict, model.config)  # type: ignore[no-any-return]
 
         return features
 

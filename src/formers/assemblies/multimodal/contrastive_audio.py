@@ -19,6 +19,8 @@ class ContrastiveAudio(Dual):
     sees = "input_features"
     compares = "text", "audio"
 
+    returns: Any = SoundContrastOutput
+
     def output(self, model: Any, states: States) -> ModelOutput:
         """Cosines of all texts and all sounds, scaled; the loss where it is wanted.
 

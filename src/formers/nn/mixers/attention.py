@@ -93,6 +93,9 @@ class Attend(Step):
             "head_dim": heads.width,
             "all_head_size": heads.query * heads.width,
         }
+        if s.fused:
+            self.shown["split_size"] = heads.query * heads.width
+        self.turns = s.rotary if isinstance(s.rotary, Rotary) else None
         self._make_projections(width)
         score_bias = s.score_bias
         if isinstance(score_bias, Buckets | Grid) and s.owns_score_bias:

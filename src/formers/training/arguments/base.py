@@ -179,10 +179,13 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
         return os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
 
     def get_warmup_steps(self, num_training_steps: int) -> int:
-        """Warm-up in steps: `warmup_steps`, where below 1 a share of the run, else `warmup_ratio`."""
+        """Warm-up in steps: `warmup_steps`, where below 1 a share of the run, else `warmup_ratio`.
+
+        A class of one's own may leave the second None, as later releases have none.
+        """
         if self.warmup_steps >= 1:
             return int(self.warmup_steps)
-        return math.ceil(num_training_steps * (self.warmup_steps or self.warmup_ratio))
+        return math.ceil(num_training_steps * (self.warmup_steps or self.warmup_ratio or 0.0))
 
     def get_process_log_level(self) -> int:
         """The level of Python's logging for this process; 30 (warning) for "passive"."""

@@ -30,7 +30,12 @@ def is_stream(dataset: Any) -> bool:
 
 
 def columns_of(dataset: Any) -> list[str] | None:
-    """Names of the columns; None where only looking at an example that may be costly would tell."""
+    """Names of the columns; None where only looking at an example that may be costly would tell.
+
+    None too for several datasets by name, which trainers of packages take: each has its own.
+    """
+    if isinstance(dataset, Mapping):
+        return None
     names = getattr(dataset, "column_names", None)
     if names is not None:
         return list(names)
