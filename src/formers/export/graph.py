@@ -102,6 +102,7 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
                 input_names=list(graph.inputs),
                 output_names=list(outputs),
                 opset_version=opset,
+                custom_translation_table=_translations(),
                 dynamo=True,
                 verbose=False,
             )
@@ -115,6 +116,19 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
     size = sum(p.numel() * p.element_size() for p in graph.owner.parameters())
     program.save(str(file), external_data=size > _LARGE)
     return file
+
+
+def _translations() -> dict[Any, Any]:
+    """Operators that torch's exporter writes only where sizes are numbers, as ONNX has them for all sizes."""
+    op = need("onnxscript", "onnx", "the ONNX export").values.Opset("", OLDEST)
+
+    def remainder(x: Any, divisor: Any) -> Any:
+        divisor = op.CastLike(divisor, x)
+        if not x.dtype.is_floating_point():
+            return op.Mod(x, divisor)
+        return op.Sub(x, op.Mul(op.Floor(op.Div(x, divisor)), divisor))
+
+    return {torch.ops.aten.remainder.Scalar: remainder}
 
 
 def checked_opset(opset: int | None) -> int:

@@ -59,6 +59,7 @@ class Spectra:
     normed: bool = True
     fused: int = 0
     masked: bool = False
+    reads, axes = "input_features", ("spectra", "frames", "bins")
 
     def __post_init__(self) -> None:
         if self.side % self.bins:
