@@ -135,7 +135,9 @@ def weighed(
         state = k.new_zeros(k.shape[0], 3, k.shape[2])
         state[:, 2] = _NEVER
     if torch.compiler.is_exporting():
-        return scanned(partial(_one, rate, bonus.float()), state, k, v, *(() if hidden is None else (hidden,)))
+        return scanned(
+            partial(_one, rate, bonus.float()), state, k, v, *(() if hidden is None else (hidden,))
+        )
     size, found = max(_LEAST, 4 ** int(math.log(max(_BLOCK // state[:, 0].numel(), 1), 4))), []
     for at in range(0, k.shape[1], size):
         part = slice(at, at + size)

@@ -84,6 +84,11 @@ class Spectra:
         return self.side // self.bins
 
     @property
+    def length(self) -> int:
+        """Frames that are read at most."""
+        return self.side * self.folds
+
+    @property
     def given(self) -> int:
         """Spectra that are read of a sound: with its crops, four."""
         return 4 if self.fused else self.channels
