@@ -5,7 +5,8 @@
     python benchmarks/exports.py --minilm         # a real MiniLM in ONNX Runtime and torch
 
 A row is a family, the class, the largest difference (by its share, above 1), or what went wrong. Families
-enrol themselves: their shapes are those of `tests/parity`.
+enrol themselves: their shapes are those of `tests/parity`. Rows are kept in `benchmarks/exports.md`, where
+those of a run replace older ones of the same families.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 
 import formers
+from formers.export import ExportError
 from formers.export.exporting import export_model
 from formers.export.graph import write
 from formers.export.parity import check
@@ -29,6 +31,17 @@ from formers.export.parts import graphs
 from formers.models.registry import families, family_of
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "benchmarks" / "exports.md"
+_HEAD = """# Families as ONNX graphs
+
+Written by `python benchmarks/exports.py`: the main head of every family in a tiny random model, exported, and
+run in ONNX Runtime over the example and over fewer rows and columns. *agrees*: the largest difference of any
+number from the model's (by its share, above 1); 1e-4 is allowed. *refused*: the exporter says why. *failed*:
+anything else. Families that are not listed were not measured yet.
+
+| family | class | outcome | largest difference, or reason |
+|---|---|---|---|
+"""
 
 
 def main() -> None:
@@ -51,8 +64,19 @@ def main() -> None:
         at = time.monotonic()
         head, outcome, text = export_one(name)
         counts[outcome] = counts.get(outcome, 0) + 1
+        record({name: (head, outcome, text)})
         print(f"{name:26} {head:44} {outcome:8} {text}  {time.monotonic() - at:.0f} s", flush=True)
     print(json.dumps(counts))
+
+
+def record(rows: dict[str, tuple[str, str, str]], file: Path = TABLE) -> None:
+    """Put rows into the table, in place of older ones of the same families."""
+    kept = file.read_text().splitlines() if file.is_file() else []
+    held = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in kept if line.startswith("| ")]
+    cells = {first: rest for first, *rest in held if first != "family"}
+    cells |= {name: [cell.replace("|", "/") for cell in row] for name, row in rows.items()}
+    lines = (f"| {name} | {' | '.join(row)} |\n" for name, row in sorted(cells.items()))
+    file.write_text(_HEAD + "".join(lines))
 
 
 def export_one(model_type: str) -> tuple[str, str, str]:
@@ -75,8 +99,10 @@ def export_one(model_type: str) -> tuple[str, str, str]:
         for graph in graphs(model, given if config.is_encoder_decoder or not writes else None):
             with tempfile.TemporaryDirectory() as folder:
                 largest = max(largest, check(graph, write(graph, Path(folder))))
+    except ExportError as error:
+        return head, "refused", " ".join(str(error).split())[:300]
     except Exception as error:  # a row of the table says what went wrong, of whatever kind
-        return head, "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:230]}"
+        return head, "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return head, "agrees", f"{largest:.1e}"
 
 

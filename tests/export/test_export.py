@@ -256,6 +256,85 @@ def test_sounds_of_any_length_are_heard_as_the_model_does(tmp_path: Path) -> Non
         torch.testing.assert_close(exported(sound).logits, model(sound).logits, atol=1e-4, rtol=0)
 
 
+def test_axes_of_spectra_are_named_as_the_stem_reads_them() -> None:
+    from formers.export.samples import axes_of, sample
+
+    sizes = {"num_mel_bins": 8, "max_source_positions": 20, "max_target_positions": 20, "pad_token_id": 0}
+    whisper = made("WhisperModel", **_PAIR, **sizes, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3)
+    other = made(
+        "Speech2TextModel", **_PAIR, input_feat_per_channel=8, conv_channels=16, max_source_positions=60
+    )
+    named = []
+    for model in (whisper, other):
+        given = sample(model, ("input_features",))["input_features"]
+        named.append(dict(zip(axes_of("input_features", given, model), given.shape, strict=True)))
+    assert named == [
+        {"batch_size": 3, "feature_size": 8, "nb_max_frames": 40},
+        {"batch_size": 3, "nb_max_frames": 120, "feature_size": 8},
+    ]
+    assert [list(one) for one in named] == [
+        ["batch_size", "feature_size", "nb_max_frames"],
+        ["batch_size", "nb_max_frames", "feature_size"],
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"int8": True}, {"fp16": True}])
+def test_weights_of_large_graphs_lie_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    from formers.export import folder
+
+    monkeypatch.setattr(folder, "LARGE", 0)
+    model = made(
+        "ViTForImageClassification", **{**_SIZES, "image_size": 16, "patch_size": 8, "num_labels": 3}
+    )
+    export_model(model, tmp_path, **options)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.onnx", "model.onnx_data"}
+    exported = formers.export.ORTModelForImageClassification.from_pretrained(tmp_path)
+    pixels = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(exported(pixels).logits, model(pixels).logits, atol=0.05, rtol=0)
+
+
+def _scan_heads(rows: int, length: int) -> tuple[Any, tuple[torch.Tensor, ...]]:
+    from formers.nn.mixers.head_scan import scan_heads
+
+    u, decay = torch.randn(rows, length, 4, 3), -torch.rand(rows, length, 4)
+    return scan_heads, (u, decay, *torch.randn(2, rows, length, 2, 5), torch.randn(rows, 2, 5, 6))
+
+
+def _replace_by_key(rows: int, length: int) -> tuple[Any, tuple[torch.Tensor, ...]]:
+    from formers.nn.mixers.delta_rule import replace_by_key
+
+    q, k = torch.nn.functional.normalize(torch.randn(2, rows, length, 2, 5), dim=-1)
+    v, gates = torch.randn(rows, length, 4, 3), torch.rand(2, rows, length, 4)
+    return replace_by_key, (q, k, v, -gates[0], gates[1], torch.randn(rows, 4, 5, 3))
+
+
+def _weighed(rows: int, length: int) -> tuple[Any, tuple[torch.Tensor, ...]]:
+    from formers.nn.mixers.time_mixing import weighed
+
+    hidden = torch.rand(rows, length, 1) > 0.2
+    state = torch.randn(rows, 3, 6).exp()
+    return weighed, (*torch.randn(2, rows, length, 6), *torch.randn(2, 6), state, hidden)
+
+
+@pytest.mark.parametrize("given", [_scan_heads, _replace_by_key, _weighed])
+def test_a_recurrence_is_recorded_for_sequences_of_any_length(given: Any) -> None:
+    class Called(torch.nn.Module):
+        def forward(self, values: tuple[torch.Tensor, ...]) -> Any:
+            return read(*values)
+
+    torch.manual_seed(0)
+    read, example = given(3, 13)
+    free = tuple(dict.fromkeys(range(one.dim()), torch.export.Dim.AUTO) for one in example)
+    with torch.no_grad():
+        recorded = torch.export.export(Called(), (example,), dynamic_shapes=(free,), strict=False).module()
+        for rows, length in ((2, 5), (4, 150)):
+            other = given(rows, length)[1]
+            torch.testing.assert_close(recorded(other), read(*other), atol=1e-4, rtol=1e-4)
+
+
 def test_the_command_writes_nothing_that_a_golden_file_does_not_agree_with(
     classifier: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from formers.configs import GENERATION_CONFIG_NAME, GenerationConfig
 from formers.core.notices import notice, refuse_unknown
 from formers.export.errors import BrokenGraph, ExportError
 from formers.export.exporting import export_model
-from formers.export.folder import is_exported
+from formers.export.folder import data_of, is_exported
 from formers.export.kinds import KINDS, ending_of, kind_of
 from formers.export.parts import FILES, MODEL
 from formers.export.running import OnGraph
@@ -143,8 +143,8 @@ def _loaded(
         raise BrokenGraph(
             f"{source} holds none of {', '.join(dict.fromkeys(names.values()))}: export it, export=True"
         )
-    for path in found.values():
-        source.find(f"{path.name}_data")  # weights beside a large graph
+    for usual in found:
+        source.find(data_of(Path(names[usual])).as_posix())  # weights beside a large graph
     providers, chosen = _providers(options)
     with for_a_checkpoint():
         both: Any = cls

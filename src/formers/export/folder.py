@@ -11,8 +11,14 @@ from typing import Any
 
 from formers.core.atomic import refuse_unwritable, temporary_beside
 
+LARGE = 1 << 30  # bytes of weights that lie beside a graph: one file may hold two GiB
 _GRAPHS = ("model*.onnx", "encoder_model*.onnx")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json", "*.gguf")
+
+
+def data_of(file: Path) -> Path:
+    """Where the weights of a large graph lie."""
+    return file.with_name(f"{file.name}_data")
 
 
 def is_exported(name: object) -> bool:

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from formers.core.extras import need
 from formers.core.outputs import ModelOutput
+from formers.export import folder as folders
 from formers.export.errors import ExportError
-from formers.export.samples import OPEN, Axes, axes_of
+from formers.export.samples import OPEN, Axes, axes_of, own_axis
 
 OPSET = 20  # Gelu is one node since then
 OLDEST = 18  # that torch's exporter writes
-_LARGE = 1 << 30  # bytes of weights that lie beside a graph: one file may hold two GiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,12 @@ class Graph:
     axes: Mapping[str, Axes]
 
     def axes_of(self, name: str) -> Axes:
-        """Names of an input's axes."""
-        return self.axes.get(name) or axes_of(name, self.inputs[name])
+        """Names of an input's axes. Inputs that only some models have share the batch by its size."""
+        named = self.axes.get(name) or axes_of(name, self.inputs[name], self.owner)
+        size, batch = self.inputs[name].shape[:1], next(iter(self.inputs.values())).shape[:1]
+        return (
+            ("batch_size", *named[1:]) if named and named[0] == own_axis(name, 0) and size == batch else named
+        )
 
 
 class _Placed(nn.Module):
@@ -102,6 +106,7 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
                 input_names=list(graph.inputs),
                 output_names=list(outputs),
                 opset_version=opset,
+                custom_translation_table=_translations(),
                 dynamo=True,
                 verbose=False,
             )
@@ -113,8 +118,22 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
         node.metadata_props.clear()  # where in which file of this machine each node was computed
     file = folder / graph.file
     size = sum(p.numel() * p.element_size() for p in graph.owner.parameters())
-    program.save(str(file), external_data=size > _LARGE)
+    outside = folders.data_of(file).name if size > folders.LARGE else None
+    need("onnx_ir", "onnx", "the ONNX export").save(program.model, file, external_data=outside)
     return file
+
+
+def _translations() -> dict[Any, Any]:
+    """Operators that torch's exporter writes only where sizes are numbers, as ONNX has them for all sizes."""
+    op = need("onnxscript", "onnx", "the ONNX export").values.Opset("", OLDEST)
+
+    def remainder(x: Any, divisor: Any) -> Any:
+        divisor = op.CastLike(divisor, x)
+        if not x.dtype.is_floating_point():
+            return op.Mod(x, divisor)
+        return op.Sub(x, op.Mul(op.Floor(op.Div(x, divisor)), divisor))
+
+    return {torch.ops.aten.remainder.Scalar: remainder}
 
 
 def checked_opset(opset: int | None) -> int:

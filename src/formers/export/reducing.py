@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from formers.core.extras import need
+from formers.export import folder as folders
 from formers.export.errors import ExportError
+from formers.export.session import CPU, Session
 
 _PRODUCTS = ["MatMul", "Gemm", "Attention"]  # what is computed in integers: convolutions lose too much
+_OUTSIDE = "session.optimized_model_external_initializers_file_name"
 
 
 def to_int8(
@@ -31,46 +35,57 @@ def to_int8(
     Raises:
         ExportError: for calibration data that lacks an input of the graph.
     """
-    quantization = need("onnxruntime.quantization", "onnx", "int8 graphs")
-    part = file.with_name(f".{file.name}.int8.onnx")
-    prepared = file.with_name(f".{file.name}.ready.onnx")
-    try:
-        with _quiet():
-            shapes = need("onnxruntime.quantization.shape_inference", "onnx", "int8 graphs")
-            shapes.quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
-            _forget_shapes(prepared)
-            if calibration is None:
-                quantization.quantize_dynamic(
-                    prepared,
-                    part,
-                    op_types_to_quantize=_PRODUCTS,
-                    per_channel=per_channel,
-                    weight_type=quantization.QuantType.QInt8,
-                    extra_options={"MatMulConstBOnly": True},
-                )
-            else:
-                quantization.quantize_static(
-                    str(prepared),
-                    str(part),
-                    _reader(file, calibration, quantization.CalibrationDataReader),
-                    op_types_to_quantize=_PRODUCTS,
-                    per_channel=per_channel,
-                    weight_type=quantization.QuantType.QInt8,
-                    activation_type=quantization.QuantType.QUInt8,
-                    extra_options={"MatMulConstBOnly": True},
-                )
-        os.replace(part, file)
-    finally:
-        for path in (part, prepared):
-            path.unlink(missing_ok=True)
-
-
-def _forget_shapes(file: Path) -> None:
-    """Leave out the shapes that a graph notes of its values: weights are turned, and keep their names."""
     onnx = need("onnx", "onnx", "int8 graphs")
-    made = onnx.load(str(file))
+    quantization = need("onnxruntime.quantization", "onnx", "int8 graphs")
+    outside = folders.data_of(file).is_file()
+    chosen = {
+        "op_types_to_quantize": _PRODUCTS,
+        "per_channel": per_channel,
+        "weight_type": quantization.QuantType.QInt8,
+        "use_external_data_format": outside,
+        "extra_options": {"MatMulConstBOnly": True},
+    }
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as room, _quiet():
+        prepared, part = f"{room}/prepared.onnx", f"{room}/{file.name}"
+        onnx.save(_simplified(file, Path(room)), prepared, save_as_external_data=outside)
+        if calibration is None:
+            quantization.quantize_dynamic(prepared, part, **chosen)
+        else:
+            given = _reader(file, calibration, quantization.CalibrationDataReader)
+            kind = quantization.QuantType.QUInt8
+            quantization.quantize_static(prepared, part, given, activation_type=kind, **chosen)
+        _replace(file, onnx.load(part))
+
+
+def _simplified(file: Path, room: Path) -> Any:
+    """A graph after ONNX Runtime's basic rewriting, without notes of shapes.
+
+    Weights are turned later, and keep their names.
+    """
+    runtime = need("onnxruntime", "onnx", "int8 graphs")
+    options, written = runtime.SessionOptions(), room / "simplified.onnx"
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(written)
+    if folders.data_of(file).is_file():
+        options.add_session_config_entry(_OUTSIDE, folders.data_of(written).name)
+    runtime.InferenceSession(str(file), options, [CPU])
+    made = need("onnx", "onnx", "int8 graphs").load(str(written))
     del made.graph.value_info[:]
-    onnx.save(made, str(file))
+    return made
+
+
+def _replace(file: Path, made: Any) -> None:
+    """Put another graph in a file's place; its weights lie beside it where they are large."""
+    onnx = need("onnx", "onnx", "graphs in fewer bits")
+    outside = sum(len(one.raw_data) for one in made.graph.initializer) > folders.LARGE
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as room:
+        part, beside = Path(room) / file.name, folders.data_of(file)
+        onnx.save(made, str(part), save_as_external_data=outside, location=beside.name)
+        if outside:
+            os.replace(folders.data_of(part), beside)
+        os.replace(part, file)
+    if not outside:
+        beside.unlink(missing_ok=True)
 
 
 def to_fp16(file: Path) -> None:
@@ -79,15 +94,11 @@ def to_fp16(file: Path) -> None:
     half = need("onnxruntime.transformers.float16", "onnx", "float16 graphs")
     with _quiet():
         made = half.convert_float_to_float16(onnx.load(str(file)), keep_io_types=True)
-    part = file.with_name(f".{file.name}.fp16")
-    onnx.save(made, str(part))
-    os.replace(part, file)
+    _replace(file, made)
 
 
 def _reader(file: Path, batches: Sequence[Mapping[str, Any]], base: Any) -> Any:
     """What hands the batches of calibration data to ONNX Runtime, once through."""
-    from formers.export.session import Session
-
     names = list(Session(file).inputs)
     for i, batch in enumerate(batches):
         if missing := [name for name in names if name not in batch]:

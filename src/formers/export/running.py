@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from formers.core.outputs import ModelOutput
 from formers.export.caches import PAST, PRESENT, names_of, put
+from formers.export.folder import data_of
 from formers.export.parts import DECODER, DECODER_WITH_PAST, ENCODER, MODEL
 from formers.export.session import Session
 from formers.nn.cache import Cache
@@ -219,7 +220,7 @@ class OnGraph(nn.Module):
     def files(self) -> list[Path]:
         """What it is computed from: graphs, and weights beside them."""
         graphs = [session.file for session in self.sessions.values()]
-        beside = [file.with_name(f"{file.name}_data") for file in graphs]
+        beside = [data_of(file) for file in graphs]
         return [*graphs, *(file for file in beside if file.is_file())]
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from formers.export.errors import ExportError
 from formers.export.kinds import kind_of
+from formers.model.structure import stem_reading
 
 Axes = tuple[str, ...]
 _TEXT: Axes = ("batch_size", "sequence_length")
@@ -24,11 +25,13 @@ AXES: dict[str, Axes] = {
     "pixel_values": ("batch_size", "num_channels", "height", "width"),
     "pixel_mask": ("batch_size", "height", "width"),
     "input_values": ("batch_size", "audio_sequence_length"),
-    "input_features": ("batch_size", "feature_size", "nb_max_frames"),
+    "input_features": ("batch_size",),  # and what its stem says
     "decoder_input_ids": ("batch_size", "decoder_sequence_length"),
     "encoder_hidden_states": ("batch_size", "encoder_sequence_length", "encoder_width"),
     "encoder_attention_mask": ("batch_size", "encoder_sequence_length"),
 }
+# what optimum calls the axes that stems for spectra name
+_LAID = {"spectra": "num_channels", "bins": "feature_size", "frames": "nb_max_frames"}
 _CHOICES: Axes = ("batch_size", "num_choices", "sequence_length")
 # axes that a graph must leave open; others are as open as the model lets them be
 OPEN = frozenset({"batch_size", "sequence_length", "decoder_sequence_length", "past_sequence_length"})
@@ -76,20 +79,28 @@ def sample(
     return {name: _made(name, model, sizes, generator) for name in names}
 
 
-def axes_of(name: str, value: Tensor) -> Axes:
-    """What the axes of an input are called."""
+def axes_of(name: str, value: Tensor, model: Any) -> Axes:
+    """What the axes of an input of a model are called."""
     known = AXES.get(name, ())
+    if name == "input_features" and (stem := stem_reading(model, name)) is not None:
+        known = (*known, *(_LAID[axis] for axis in stem.axes))
     if known == _TEXT and value.dim() == 3:
         known = _CHOICES
-    own = [f"{name}_axis_{i}" for i in range(value.dim())]
-    return (*known[: value.dim()], *own[len(known) :])
+    return (*known[: value.dim()], *(own_axis(name, i) for i in range(len(known), value.dim())))
+
+
+def own_axis(name: str, i: int) -> str:
+    """What an axis is called that has no common name."""
+    return f"{name}_axis_{i}"
 
 
 def _made(name: str, model: Any, sizes: Mapping[str, int], generator: torch.Generator) -> Tensor:
     batch = sizes["batch_size"]
     text = model.config.get_text_config()
     if name in ("pixel_values", "input_values", "input_features"):
-        return torch.randn(batch, *_shape(name, model.config, sizes), generator=generator)
+        spectrum = name == "input_features"
+        shape = _spectrum(model, sizes) if spectrum else _shape(name, model.config, sizes)
+        return torch.randn(batch, *shape, generator=generator)
     choices = kind_of(type(model)) == "ORTModelForMultipleChoice"
     length = sizes["decoder_sequence_length" if name.startswith("decoder") else "sequence_length"]
     shape = (batch, sizes["num_choices"], length) if choices else (batch, length)
@@ -117,11 +128,16 @@ def _shape(name: str, config: Any, sizes: Mapping[str, int]) -> tuple[int, ...]:
         frames = getattr(config, "num_frames", None)
         return (*(() if frames is None else (frames,)), getattr(config, "num_channels", 3), *pair)
     bins = getattr(config, "num_mel_bins", None)
-    if name == "input_values":
-        return (sizes.get("audio_sequence_length", 8000),) if bins is None else (config.max_length, bins)
-    if hasattr(config, "max_source_positions") and bins is not None:
-        return (bins, 2 * config.max_source_positions)
-    width = getattr(config, "feature_projection_input_dim", None) or getattr(
-        config, "input_feat_per_channel", 80
-    ) * getattr(config, "input_channels", 1)
-    return (sizes.get("nb_max_frames", 120), width)
+    return (sizes.get("audio_sequence_length", 8000),) if bins is None else (config.max_length, bins)
+
+
+def _spectrum(model: Any, sizes: Mapping[str, int]) -> list[int]:
+    """Of a sound's spectrum, without the batch axis, as its stem reads it."""
+    stem = stem_reading(model, "input_features")
+    if stem is None:
+        raise ExportError(
+            f"{type(model).__name__} does not say how input_features are laid out: pass inputs="
+        )
+    frames = getattr(stem, "length", None) or sizes.get("nb_max_frames", 120)
+    known = {"spectra": getattr(stem, "given", 1), "bins": stem.bins, "frames": frames}
+    return [known[axis] for axis in stem.axes]

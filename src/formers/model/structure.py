@@ -54,6 +54,15 @@ def text_stack(model: Any) -> Stack | None:
     return None
 
 
+def stem_reading(model: Any, name: str) -> Any:
+    """The spec of the first stem in the model's tree whose input has that name, or None."""
+    for module in model.modules():
+        stem = getattr(wiring(module).facts.get("spec"), "stem", None)
+        if getattr(stem, "reads", None) == name:
+            return stem
+    return None
+
+
 def parts_of(model: Any) -> dict[str, Any]:
     """The models of other families that are parts of this one, by path: each has a config of its own."""
     found: dict[str, Any] = {}

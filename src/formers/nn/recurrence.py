@@ -78,8 +78,11 @@ def before_each(
     """
     begin = x.new_zeros(x.shape[0], x.shape[2]) if first is None else first.to(x.dtype)
     if hidden is not None:  # padding stands for the token before it
-        place = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None] * hidden
-        x = torch.cat((begin[:, None], x), dim=1).gather(1, place.cummax(1).values.expand_as(x))
+        if torch.compiler.is_exporting():  # ONNX has no running maximum
+            x = _recorded((~hidden).to(x.dtype), x * hidden, begin)
+        else:
+            place = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None] * hidden
+            x = torch.cat((begin[:, None], x), dim=1).gather(1, place.cummax(1).values.expand_as(x))
     if (watched and (first is None or x.shape[1] > 1)) or type(shift) is not nn.ZeroPad2d:
         moved = shift(x)
         moved = moved if first is None else torch.cat((begin[:, None], moved[:, 1:]), dim=1)
@@ -137,7 +140,7 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
         h of every token, [b, t, ..].
     """
     if torch.compiler.is_exporting():  # a loop within the graph, so that it serves all lengths
-        return _scanned(keep, add, state)
+        return _recorded(keep, add, state)
     if recording():
         held = []
         for kept, added in zip(keep.unbind(1), add.unbind(1), strict=True):
@@ -154,7 +157,8 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
 
 def in_chunks(x: Tensor, chunks: int, size: int, rest: float = 0.0) -> Tensor:
     """[b, t, ..] -> [b * chunks, size, ..], where `rest` stands behind the last token."""
-    if missing := chunks * size - x.shape[1]:
+    missing = chunks * size - x.shape[1]
+    if isinstance(missing, torch.SymInt) or missing:
         x = nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, missing), value=rest)
     return x.reshape(-1, size, *x.shape[2:])
 
@@ -184,17 +188,72 @@ def recur_in_chunks(fades: Tensor, add: Tensor, state: Tensor) -> Tensor:
     return torch.addcmul(near, kept, before).flatten(1, 2)[:, :length]
 
 
-def _scanned(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
-    """`recur` as one operator of the graph, of any number of tokens."""
+def _recorded(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
+    """`recur` in a graph."""
+
+    def step(held: Tensor, kept: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
+        found = torch.addcmul(added, kept, held)
+        return found, found
+
+    return scanned(step, state, keep, add)[0]
+
+
+def scanned(
+    step: Callable[..., tuple[Tensor, Tensor]], state: Tensor, *rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A loop over tokens as one operator of the graph that is recorded, which serves any number of them.
+
+    Args:
+        step: the state before a token and its rows [b, ..] -> the state after it, and what comes out.
+        state: before the first token, [b, ..].
+        rows: [b, t, ..] each.
+
+    Returns:
+        What comes out, [b, t, ..], and the state after the last token.
+    """
     from torch._higher_order_ops.scan import scan
 
-    def step(held: Tensor, given: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        found = torch.addcmul(given[1], given[0], held)
-        return found, found.clone()
+    def one(held: Tensor, given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        after, out = step(held, *given)
+        return after.clone(), out.clone()  # the operator refuses two names of one tensor
 
-    _, held = scan(step, state.contiguous(), (keep.transpose(0, 1), add.transpose(0, 1)))
-    made: Tensor = held.transpose(0, 1)
-    return made
+    state, made = scan(one, state.contiguous(), tuple(row.transpose(0, 1) for row in rows))
+    out: Tensor = made.transpose(0, 1)
+    return out, state
+
+
+def chunk_by_chunk(
+    read: Callable[..., tuple[Tensor, Tensor]], size: int, state: Tensor, *rows: Tensor, recorded: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Rows [b, t, ..] read in chunks, each from the state that the one before left.
+
+    Args:
+        read: rows [b, c, ..] and a state -> what comes out [b, c, ..], and the next state. Rows of zeros
+            leave the state as it is.
+        size: c, of all but the last chunk.
+        state: before the first.
+        rows: what `read` gets.
+        recorded: c in a graph, which serves any length: rows of zeros fill the last chunk there.
+
+    Returns:
+        [b, t, ..], and the state after the last chunk.
+    """
+    length = rows[0].shape[1]
+    if torch.compiler.is_exporting():
+
+        def step(held: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
+            out, after = read(*given, held)
+            return after, out
+
+        chunks = (length + recorded - 1) // recorded
+        cut = (in_chunks(row, chunks, recorded).unflatten(0, (-1, chunks)) for row in rows)
+        out, state = scanned(step, state, *cut)
+        return out.flatten(1, 2)[:, :length], state
+    found = []
+    for at in range(0, length, size):
+        out, state = read(*(row[:, at : at + size] for row in rows), state)
+        found.append(out)
+    return torch.cat(found, dim=1), state
 
 
 class _Recur(torch.autograd.Function):

@@ -17,7 +17,7 @@ from formers.nn.fresh import Constant, Rates
 from formers.nn.kernels import project
 from formers.nn.leaves import GatedRMSNorm, linear
 from formers.nn.program import Bare, Flow, Step
-from formers.nn.recurrence import by_sequence, convolve, depthwise, hidden_rows, slot_of
+from formers.nn.recurrence import by_sequence, chunk_by_chunk, convolve, depthwise, hidden_rows, slot_of
 from formers.nn.steps import activate, dense
 from formers.nn.tree import leaf
 
@@ -101,12 +101,7 @@ def replace_by_key(
     Returns:
         y [b, t, H, p], and S after the last token.
     """
-    out = []
-    for at in range(0, v.shape[1], _CHUNK):
-        part = slice(at, at + _CHUNK)
-        one, state = _chunk(q[:, part], k[:, part], v[:, part], decay[:, part], write[:, part], state)
-        out.append(one)
-    return torch.cat(out, dim=1), state
+    return chunk_by_chunk(_chunk, _CHUNK, state, q, k, v, decay, write)
 
 
 def _chunk(

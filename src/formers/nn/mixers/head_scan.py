@@ -18,7 +18,7 @@ from formers.nn.kernels import project
 from formers.nn.leaves import GatedRMSNorm, linear
 from formers.nn.mixers.scan import projected_back, short_convolution
 from formers.nn.program import Bare, Flow, Step
-from formers.nn.recurrence import by_sequence, convolve, hidden_rows, slot_of
+from formers.nn.recurrence import by_sequence, chunk_by_chunk, convolve, hidden_rows, slot_of
 from formers.nn.steps import activate
 from formers.nn.tree import has, leaf
 
@@ -112,12 +112,8 @@ def scan_heads(
     Returns:
         y [b, t, H, p], and h after the last token.
     """
-    out = []
-    for at in range(0, u.shape[1], _CHUNK):
-        part = slice(at, at + _CHUNK)
-        one, state = _scan_chunk(u[:, part], decay[:, part], writes[:, part], reads[:, part], state)
-        out.append(one)
-    return torch.cat(out, dim=1), state
+    rows = u, decay, writes, reads
+    return chunk_by_chunk(_scan_chunk, _CHUNK, state, *rows, recorded=_CHUNK)
 
 
 def _scan_chunk(

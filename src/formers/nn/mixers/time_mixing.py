@@ -19,7 +19,15 @@ from formers.nn.fresh import Powers, Zigzag
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.program import Bare, Flow, Step
-from formers.nn.recurrence import before_each, by_sequence, hidden_rows, in_chunks, recur_in_chunks, slot_of
+from formers.nn.recurrence import (
+    before_each,
+    by_sequence,
+    hidden_rows,
+    in_chunks,
+    recur_in_chunks,
+    scanned,
+    slot_of,
+)
 from formers.nn.steps import Project
 from formers.nn.tree import leaf
 
@@ -126,6 +134,10 @@ def weighed(
     if state is None:
         state = k.new_zeros(k.shape[0], 3, k.shape[2])
         state[:, 2] = _NEVER
+    if torch.compiler.is_exporting():
+        return scanned(
+            partial(_one, rate, bonus.float()), state, k, v, *(() if hidden is None else (hidden,))
+        )
     size, found = max(_LEAST, 4 ** int(math.log(max(_BLOCK // state[:, 0].numel(), 1), 4))), []
     for at in range(0, k.shape[1], size):
         part = slice(at, at + size)
@@ -142,16 +154,24 @@ def _one_by_one(
     """`weighed` of few tokens."""
     found = []
     for at, (key, value) in enumerate(zip(k.unbind(1), v.unbind(1), strict=True)):
-        values, weights, high = state.unbind(1)
-        newest = torch.exp((key + bonus - high).clamp_(max=_ALONE))
-        found.append(torch.addcmul(values, newest, value) / (weights + newest))
-        fallen = high - rate
-        scale = torch.maximum(fallen, key)
-        kept, weight = torch.exp(fallen - scale), torch.exp(key - scale)
-        sums = torch.addcmul(weight * value, kept, values), torch.addcmul(weight, kept, weights)
-        new = torch.stack((*sums, scale), dim=1)
-        state = new if hidden is None else torch.where(hidden[:, at, None], new, state)
+        state, out = _one(rate, bonus, state, key, value, None if hidden is None else hidden[:, at])
+        found.append(out)
     return torch.stack(found, dim=1), state
+
+
+def _one(
+    rate: Tensor, bonus: Tensor, state: Tensor, key: Tensor, value: Tensor, real: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`weighed` of one token, [b, A]: the state after it, and its mean."""
+    values, weights, high = state.unbind(1)
+    newest = torch.exp((key + bonus - high).clamp(max=_ALONE))
+    out = torch.addcmul(values, newest, value) / (weights + newest)
+    fallen = high - rate
+    scale = torch.maximum(fallen, key)
+    kept, weight = torch.exp(fallen - scale), torch.exp(key - scale)
+    sums = torch.addcmul(weight * value, kept, values), torch.addcmul(weight, kept, weights)
+    new = torch.stack((*sums, scale), dim=1)
+    return new if real is None else torch.where(real[:, None], new, state), out
 
 
 def _weighed(

@@ -1,4 +1,7 @@
-"""What enters the first layer of models that hear: samples, spectra, bands."""
+"""What enters the first layer of models that hear: samples, spectra, bands.
+
+Stems for spectra say by `axes` how an input is laid out behind its batch axis.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ class Frames:
     hidden: Spans | None = None
     hidden_bins: Spans | None = None
     masked: bool = False
-    reads = "input_features"
+    reads, axes = "input_features", ("bins", "frames")
 
     @property
     def length(self) -> int:
@@ -95,7 +98,7 @@ class GatedSubsampling:
     scale: float = 1.0
     padding_idx: int = 1
     dropout: float = 0.0
-    reads = "input_features"
+    reads, axes = "input_features", ("frames", "bins")
 
     def rows(self, frames: Any) -> Any:
         """How many rows so many frames make; of a number or a tensor."""
@@ -181,7 +184,12 @@ class Bands(Waves):
     Roles: `features_projection`, `mask`. There are no convolutions.
     """
 
-    reads = "input_features"
+    reads, axes = "input_features", ("frames", "bins")
+
+    @property
+    def bins(self) -> int:
+        """Numbers of a frame."""
+        return self.widths[0]
 
 
 @dataclass(frozen=True)
@@ -209,7 +217,7 @@ class StridedSpectra:
     stride: int = 2
     scale: float = 1.0
     dropout: float = 0.0
-    reads = "input_features"
+    reads, axes = "input_features", ("frames", "bins")
 
     def fewer(self, frames: Any) -> Any:
         """How many frames one convolution makes of so many; of a number or a tensor."""

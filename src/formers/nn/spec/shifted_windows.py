@@ -59,6 +59,7 @@ class Spectra:
     normed: bool = True
     fused: int = 0
     masked: bool = False
+    reads, axes = "input_features", ("spectra", "frames", "bins")
 
     def __post_init__(self) -> None:
         if self.side % self.bins:
@@ -81,6 +82,11 @@ class Spectra:
     def folds(self) -> int:
         """Pieces of time on top of each other."""
         return self.side // self.bins
+
+    @property
+    def length(self) -> int:
+        """Frames that are read at most."""
+        return self.side * self.folds
 
     @property
     def given(self) -> int:
