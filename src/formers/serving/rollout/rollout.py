@@ -251,7 +251,9 @@ class Rollout(Life):
         """Let it answer what it holds, and stop it."""
         self._past.append({**live.told(), "stage": "past", "share": 0.0})
         self._leaving.append(live)
+        self.routing.current.inherit(live)
         await live.end(self.settings.drain_timeout)
+        self.routing.current.inherit(live)  # what it was still writing
         self._leaving.remove(live)
 
     def _all(self) -> list[Live]:
@@ -301,6 +303,11 @@ class Rollout(Life):
             return routing.current
         self._owed -= 1
         return candidate
+
+    def keeper(self, number: str) -> Live | None:
+        """Who keeps a response, and answers."""
+        lives = (live for live, _ in self.routing.shares() if live.ready)
+        return next((live for live in lives if live.keeps(number)), None)
 
     def compare(self, shadow: Shadow, pair: Pair) -> None:
         """Ask the shadow, if it still is one."""
