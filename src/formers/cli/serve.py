@@ -66,6 +66,21 @@ def serve(
     ] = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Replicas on a Ray cluster: auto or its address; local for processes of this machine."
+        ),
+    ] = None,
+    min_replicas: Annotated[int, typer.Option(min=1, help="With --ray: as many at least.")] = 1,
+    max_replicas: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: as many at most; the traffic decides between.")
+    ] = None,
+    target_ongoing: Annotated[
+        float, typer.Option(help="With --ray: requests inside a replica that are aimed at.")
+    ] = 16.0,
+    replica_cpus: Annotated[float, typer.Option(help="With --ray: processors of a replica.")] = 1.0,
+    replica_gpus: Annotated[float, typer.Option(help="With --ray: GPUs of a replica.")] = 0.0,
 ) -> None:
     """Serve a saved model until SIGTERM or Ctrl-C; what it holds is answered before it stops.
 
@@ -76,6 +91,8 @@ def serve(
 
     Of a registry (formers registry) it serves the versions that have a stage there, and follows when these
     change; /rollout shows how each does.
+
+    With --ray there are several replicas behind the address; one that dies loses no request.
     """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings
@@ -99,4 +116,27 @@ def serve(
     )
     given = {"device": device, "dtype": dtype}
     options = {name: value for name, value in given.items() if value is not None}
+    if ray is not None:
+        from formers.serving.ray_run import serve_on_ray
+        from formers.serving.ray_serve import Replicas
+
+        replicas = Replicas(
+            min_replicas=min_replicas,
+            max_replicas=max_replicas or min_replicas,
+            target_ongoing_requests=target_ongoing,
+            cpus=replica_cpus,
+            gpus=replica_gpus,
+        )
+        raise typer.Exit(
+            serve_on_ray(
+                model,
+                host,
+                port,
+                address=ray,
+                replicas=replicas,
+                task=task,
+                settings=settings,
+                options=options,
+            )
+        )
     raise typer.Exit(run(model, host, port, task=task, settings=settings, options=options))

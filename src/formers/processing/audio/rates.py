@@ -35,7 +35,8 @@ def _filters(up: int, down: int, phases: NDArray[np.float64]) -> NDArray[np.floa
     time = np.arange(-reach + 1, reach + 1) - phases[:, None]
     inside = np.sqrt(np.clip(1 - (time / reach) ** 2, 0, None))
     values = scale * np.sinc(scale * time) * np.i0(_BETA * inside) / np.i0(_BETA)
-    return values / values.sum(1, keepdims=True)
+    found: NDArray[np.float64] = values / values.sum(1, keepdims=True)
+    return found
 
 
 @functools.lru_cache(maxsize=8)

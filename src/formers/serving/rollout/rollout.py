@@ -22,6 +22,7 @@ from formers.serving.life import Life
 from formers.serving.rollout.live import Live, loaded
 from formers.serving.rollout.shadow import Pair, Shadow
 from formers.serving.settings import Settings
+from formers.serving.telemetry import merged
 
 logger = logging.getLogger("formers.serving")
 
@@ -347,20 +348,10 @@ class _Page:
 
     def collect(self) -> Iterator[Any]:
         """Yield the families of all versions, as a registry of the client does."""
-        from prometheus_client.core import GaugeMetricFamily, Metric
+        from prometheus_client.core import GaugeMetricFamily
 
         routing = self._rollout.routing
-        families: dict[str, Any] = {}
-        for live in routing.lives():
-            for family in live.service.metrics.registry.collect():
-                into = families.setdefault(
-                    family.name, Metric(family.name, family.documentation, family.type)
-                )
-                into.samples += [
-                    sample._replace(labels={**sample.labels, "version": live.name})
-                    for sample in family.samples
-                ]
-        yield from families.values()
+        yield from merged("version", ((one.name, one.service.metrics.collect()) for one in routing.lives()))
         shares = GaugeMetricFamily("formers_rollout_share", "Share of the requests.", labels=["version"])
         for live, share in routing.shares():
             shares.add_metric([live.name], share)
