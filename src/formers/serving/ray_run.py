@@ -72,9 +72,7 @@ def serve_on_ray(
                 say(f"formers: serving {model} on {where} (docs: /docs)")
                 stopped.wait()
             finally:
-                serve.delete(NAME)
-                if address == "local":
-                    serve.shutdown()
+                serve.delete(NAME)  # drains; a local cluster ends behind it
     except (ConnectionError, RuntimeError) as error:  # no such cluster, or a model that cannot be loaded
         print(f"formers serve: {one_line(error)}", file=sys.stderr)
         return 2

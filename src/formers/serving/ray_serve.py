@@ -31,6 +31,7 @@ logger = logging.getLogger("formers.serving")
 ATTEMPTS = 5  # replicas that one request may ask: who dies again and again dies of it
 _TELLS, _STALE = 1.0, 5.0  # seconds between two reports of a replica, and after which it counts as dead
 _LOOK = 0.01  # seconds between two looks at a state
+_REQUEST_ID = b"x-request-id"  # Serve's proxy says it
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SCOPE = (
     "type",
@@ -149,7 +150,7 @@ class Replica:
         while self.service.state == "starting":
             await asyncio.sleep(_LOOK)
         self.check_health()
-        self._telling = asyncio.get_running_loop().create_task(self._tell())
+        self._telling = asyncio.get_running_loop().create_task(self._tell_on())
 
     def check_health(self) -> None:
         """Let Serve put another replica into the place of one whose engine died.
@@ -167,10 +168,17 @@ class Replica:
         await self._life.aclose()
         await self._pages.forget.remote(self.name)
 
-    async def _tell(self) -> None:
+    async def tell(self) -> None:
+        """Tell the metrics of now."""
+        self.service.refresh_gauges()
+        await self._pages.put.remote(self.name, [*self.service.metrics.collect()])
+
+    async def _tell_on(self) -> None:
         while True:
-            self.service.refresh_gauges()
-            await self._pages.put.remote(self.name, [*self.service.metrics.collect()])
+            try:
+                await self.tell()
+            except Exception:  # `Pages` may be on its way to another machine: this one goes on
+                logger.exception("the metrics cannot be told")
             await asyncio.sleep(_TELLS)
 
     async def answer(self, scope: dict[str, Any], body: bytes) -> AsyncIterator[Any]:
@@ -286,7 +294,7 @@ class Front:
             found: Response = StreamingResponse(parts, status)
         else:
             found = Response(b"".join([part async for part in parts]), status)
-        found.raw_headers = heads
+        found.raw_headers = [pair for pair in heads if pair[0] != _REQUEST_ID]
         return found
 
     async def _metrics(self) -> Response:
