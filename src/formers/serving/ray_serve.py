@@ -139,6 +139,7 @@ class Replica:
         self._app = app_of(self.service)
         self._life = contextlib.AsyncExitStack()
         self._inside: set[asyncio.Task[None]] = set()
+        self._telling: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Start the engine, and wait until it is warm.
@@ -164,7 +165,8 @@ class Replica:
 
     async def end(self) -> None:
         """Finish what is held, and stop."""
-        self._telling.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
         await self._life.aclose()
         await self._pages.forget.remote(self.name)
 
