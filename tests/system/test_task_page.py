@@ -98,7 +98,8 @@ def test_masks_are_laid_over_the_picture(browser: Browser, tmp_path: Path) -> No
             "const pixels = (css) => { const one = document.querySelector(css);"
             " return one && one.getContext('2d').getImageData(0, 0, one.width, one.height).data; };"
             "const after = pixels('#answer canvas'), before = pixels('.preview canvas');"
-            "return after && [[...document.querySelectorAll('#answer .legend li')].map((one) => one.textContent),"
+            "const told = [...document.querySelectorAll('#answer .legend li')].map((one) => one.textContent);"
+            "return after && [told,"
             " before.filter((value, place) => place % 4 === 0 && value !== after[place]).length]"
         )
         found = pipe(Image.open(file), **asked)
@@ -131,8 +132,7 @@ def test_a_conversation_goes_on_turn_by_turn(browser: Browser, tmp_path: Path) -
         for turn, text in enumerate(("the pot", "is <b>here</b>")):
             browser.run("document.querySelector('#field-messages').value = arguments[0]", text)
             browser.click("#send")
-            count = f"const all = [...document.querySelectorAll('#messages .said')]; return all.length === {2 * turn + 2}"
-            browser.wait(count)
+            browser.wait(f"return document.querySelectorAll('#messages .said').length === {2 * turn + 2}")
         said = browser.run(shown)
     talk = formers.Conversation("the pot")
     first = pipe(talk, max_new_tokens=3)
