@@ -18,7 +18,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PINS := pyproject.toml constraints.txt
 DEMO := train,serve,plots,vision,audio
 
-.PHONY: help demo demo-audio demo-chat demo-vision test check lint types collected tests parity docs docs-serve docs-check format env-demo env-test env-bench clean
+.PHONY: help demo demo-audio demo-chat demo-vision test check lint types collected tests parity ray-serving docs docs-serve docs-check format env-demo env-test env-bench clean
 
 help:
 	@echo "make demo    fine-tune, calibrate, report on and serve a ticket router, on real data"
@@ -28,6 +28,7 @@ help:
 	@echo "make test    lint, types and all tests"
 	@echo "make check   lint and types alone"
 	@echo "make parity  every head of every family, in every shape, beside the reference"
+	@echo "make ray-serving   replicas on Ray Serve that are killed, and no request lost"
 	@echo "make docs    the documentation site, in site/; make docs-serve shows it while it is written"
 	@echo "make docs-check   the site, and every block of its Python run"
 	@echo "make format  rewrite the sources in the house style"
@@ -70,6 +71,10 @@ tests: env-test
 # every head of every family in every shape beside the reference; the tests take one shape a family
 parity: env-bench
 	$(BIN)/python benchmarks/parity.py --record
+
+# replicas on a Ray cluster of local processes: two come, two are killed, one is drained; no request may be lost
+ray-serving: env-bench
+	$(BIN)/python benchmarks/ray_serving.py
 
 docs: env-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

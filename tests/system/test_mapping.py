@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -175,9 +176,14 @@ def test_another_run_into_the_same_folder_is_refused(router, tmp_path):
                         ({"columns": "id"}, "columns was"), ({"rows": 7}, "rows was 1000")):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             map_files(TASK, router, table, out, device="cpu", **other)
-    write_csv(table, ["help", "the screen", "more"])
-    with pytest.raises(ValueError, match="changed since"):
-        map_files(TASK, router, table, out, device="cpu")
+    before = table.read_bytes()
+    for changed in (before.replace(b"help", b"halt"), before + b"2,more\r\n"):
+        table.write_bytes(changed)
+        with pytest.raises(ValueError, match="changed since"):
+            map_files(TASK, router, table, out, device="cpu")
+    table.write_bytes(before)
+    os.utime(table, ns=(0, 0))  # written since, but the same
+    assert map_files(TASK, router, table, out, device="cpu").skipped == 1
     with pytest.raises(ValueError, match="revision was"):
         map_files(TASK, tiny.save_classifier(tmp_path / "other", seed=1), table, out, device="cpu")
 

@@ -16,7 +16,7 @@ import pytest
 
 from formers.desk.registry import Registry
 from formers.serving import StartupError, running
-from system import task_zoo
+from system import task_zoo, tiny_writer
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -153,6 +153,36 @@ def test_a_version_that_cannot_be_loaded_gets_no_request_and_is_told(
     registry.rollback()
     until(client, lambda told: not told["problems"])
     assert ask(client) == "v1"
+
+
+def test_whoever_goes_on_from_a_response_asks_the_version_that_keeps_it(tmp_path: Path) -> None:
+    registry, model = Registry(tmp_path / "writer"), tiny_writer.write(tmp_path / "model")
+    for name in ("v1", "v2"):
+        registry.add(model, name)
+        (model / "generation_config.json").write_text('{"max_length": 99}')  # versions differ
+    registry.promote("v1")
+
+    def tell(before: str | None = None) -> tuple[str, str]:
+        asked = {"model": "writer", "input": "hi", "max_output_tokens": 1, "previous_response_id": before}
+        answer = client.post("/v1/responses", json=asked)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-model-version"], answer.json()["id"]
+
+    with (
+        running(str(registry.path), log_path=tmp_path / "log", warm_up=False) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        registry.promote("v2", 0.5)
+        until(client, lambda told: stages(told) == [("v1", "current"), ("v2", "candidate")])
+        for version, number in dict(tell() for _ in range(4)).items():
+            assert [tell(number)[0] for _ in range(4)] == [version] * 4
+            assert client.get(f"/v1/responses/{number}").headers["x-model-version"] == version
+        assert {version, *(tell()[0] for _ in range(2))} == {"v1", "v2"}
+        old = next(number for version, number in (tell(), tell()) if version == "v1")
+        registry.promote("v2")
+        until(client, lambda told: stages(told) == [("v2", "current")])
+        until(client, lambda told: client.get(f"/v1/responses/{old}").status_code == 200)
+        assert tell(old)[0] == "v2"  # which has what the version that left had kept
 
 
 def test_a_registry_without_a_sound_current_version_is_not_served(models: Path, tmp_path: Path) -> None:

@@ -148,6 +148,13 @@ def test_of_a_file_that_breaks_off_the_beginning_is_kept(tmp_path: Path) -> None
     np.testing.assert_allclose(kept[:RATE], whole[:RATE], atol=1e-6)
 
 
+@pytest.mark.parametrize(("rate", "wanted"), [(44_099, RATE), (96_001, RATE), (7919, 44_100)])
+def test_rates_without_a_common_factor_keep_a_tone(rate: int, wanted: int) -> None:
+    found, expected = resampled(tone(rate), rate, wanted), tone(wanted)
+    inside = slice(wanted // 20, -wanted // 20)  # silence before and behind is heard at the ends
+    np.testing.assert_allclose(found[: len(expected)][inside], expected[inside], atol=1e-5)
+
+
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 44057])
 def test_a_sound_in_blocks_is_resampled_as_it_is_at_once(rate: int) -> None:
     sound = np.random.default_rng(0).normal(size=rate // 5 + 7).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,6 +66,31 @@ def serve(
     ] = None,
     device: choices.Device = None,
     dtype: choices.Dtype = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Replicas on a Ray cluster: auto or its address; local for processes of this machine."
+        ),
+    ] = None,
+    min_replicas: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: as many at least.", show_default="1")
+    ] = None,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --ray: as many at most; the traffic decides between.", show_default="the least"
+        ),
+    ] = None,
+    target_ongoing: Annotated[
+        float | None,
+        typer.Option(help="With --ray: requests inside a replica that are aimed at.", show_default="16"),
+    ] = None,
+    replica_cpus: Annotated[
+        float | None, typer.Option(help="With --ray: processors of a replica.", show_default="1")
+    ] = None,
+    replica_gpus: Annotated[
+        float | None, typer.Option(help="With --ray: GPUs of a replica.", show_default="0")
+    ] = None,
 ) -> None:
     """Serve a saved model until SIGTERM or Ctrl-C; what it holds is answered before it stops.
 
@@ -76,6 +101,8 @@ def serve(
 
     Of a registry (formers registry) it serves the versions that have a stage there, and follows when these
     change; /rollout shows how each does.
+
+    With --ray there are several replicas behind the address; one that dies loses no request.
     """
     from formers.jobs.predictor import model_name
     from formers.serving import Settings
@@ -99,4 +126,30 @@ def serve(
     )
     given = {"device": device, "dtype": dtype}
     options = {name: value for name, value in given.items() if value is not None}
+    found: dict[str, Any] = {
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas or min_replicas,
+        "target_ongoing_requests": target_ongoing,
+        "cpus": replica_cpus,
+        "gpus": replica_gpus,
+    }
+    chosen = {name: value for name, value in found.items() if value is not None}
+    if ray is not None:
+        from formers.serving.ray_run import serve_on_ray
+        from formers.serving.ray_serve import Replicas
+
+        raise typer.Exit(
+            serve_on_ray(
+                model,
+                host,
+                port,
+                address=ray,
+                replicas=Replicas(**chosen),
+                task=task,
+                settings=settings,
+                options=options,
+            )  # fmt: skip
+        )
+    if chosen:
+        raise typer.BadParameter("replicas are on a Ray cluster: say which with --ray (auto, local, ADDRESS)")
     raise typer.Exit(run(model, host, port, task=task, settings=settings, options=options))

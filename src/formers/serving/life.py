@@ -26,9 +26,11 @@ class Life(ABC):
 
     Attributes:
         called: what requests call the model, where it has a name.
+        kept: responses that clients may go on from (`Kept`), where it keeps some.
     """
 
     called: str = ""
+    kept: Any = None
 
     metrics: Any  # with `render`
     summary: ClassVar[str]  # what it does, for the page of the docs

@@ -109,7 +109,7 @@ async def read_body(
     """
     most = settings.max_body_bytes if most is None else most
     announced = headers.get(b"content-length", b"0")
-    with _Within(settings.body_timeout, Refusal(408, "the body did not arrive in time")):
+    with Within(settings.body_timeout, Refusal(408, "the body did not arrive in time")):
         if not announced.isdigit() or len(announced) > 20:
             said = quoted(announced.decode("latin-1"))
             raise Refusal(400, f"Content-Length must be a number of bytes, but is {said}")
@@ -139,7 +139,7 @@ async def _drain(receive: Receive) -> None:
     more = True
     enough = Refusal(413, "the body is too large")
     try:
-        with _Within(_DRAIN_SECONDS, enough):
+        with Within(_DRAIN_SECONDS, enough):
             while more:
                 _, more = await _part(receive)
     except Refusal as refusal:
@@ -147,7 +147,7 @@ async def _drain(receive: Receive) -> None:
             raise
 
 
-class _Within:
+class Within:
     """Cancel the block after `seconds` and raise `instead` (`asyncio.timeout` is not in Python 3.10)."""
 
     def __init__(self, seconds: float, instead: Exception) -> None:

@@ -58,14 +58,14 @@ def serve(
         TypeError: for an unknown setting.
         ValueError: for a setting out of range.
     """
-    chosen = _with_key(Settings.of(settings, **changes))
+    chosen = with_key(Settings.of(settings, **changes))
     try:
         server, listener, service = _server(model, host, port, chosen, task, options)
     except StartupError as error:
         print(f"formers serve: {error}", file=sys.stderr)
         return 2
-    _warn_if_open(host, service)
-    _say(f"formers: serving {service.revision or 'a model'} on {_url(listener)} (docs: /docs)")
+    warn_if_open(host, service.settings, hasattr(service, "queue"))
+    say(f"formers: serving {service.revision or 'a model'} on {url_of(listener)} (docs: /docs)")
     # The model's thread and the event loop share one interpreter lock. The default of 5 ms would let either
     # keep the other waiting for longer than a short text takes.
     before = sys.getswitchinterval()
@@ -78,11 +78,11 @@ def serve(
     if service.state == "failed":
         print(f"formers serve: {service.problem}", file=sys.stderr)
         return 2
-    _say("formers: stopped")
+    say("formers: stopped")
     return 0
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Print a line; a reader that has gone away (`formers serve MODEL | head -1`) stops no server."""
     try:
         print(line, flush=True)
@@ -111,7 +111,7 @@ def running(
         StartupError: when it cannot start, or the warm-up fails.
     """
     server, listener, service = _server(model, host, port, Settings.of(settings, **changes), task, options)
-    url = _url(listener)
+    url = url_of(listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="formers-server")
     thread.start()
     try:
@@ -137,22 +137,21 @@ def _server(
     for package in ("fastapi", "prometheus_client", "httptools"):
         need(package, "serve", "the HTTP server")
     uvicorn = need("uvicorn", "serve", "the HTTP server")
-    _share_the_cores()
-    _share_the_heap()
-    listener = _bind(host, port)
+    prepare_process()
+    listener = bound(host, port)
     try:
         from formers.serving.adapt import service_of
 
         try:
             service = service_of(model, settings, task, options)
         except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
-            raise StartupError(f"cannot load the model: {_one_line(error)}") from error
+            raise StartupError(f"cannot load the model: {one_line(error)}") from error
         from formers.desk.queue import QueueError
 
         try:
             service.open()
         except (QueueError, OSError) as error:
-            raise StartupError(_one_line(error)) from error
+            raise StartupError(one_line(error)) from error
     except BaseException:
         listener.close()
         raise
@@ -186,6 +185,12 @@ def _most_connections() -> int:
 
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return max(16, min(4096, (allowed if allowed > 0 else 4160) - 64))
+
+
+def prepare_process() -> None:
+    """Let a process that is to serve share cores and heap; before torch is imported, where it can be."""
+    _share_the_cores()
+    _share_the_heap()
 
 
 def _share_the_cores() -> None:
@@ -237,7 +242,12 @@ def _draining_server(uvicorn: Any, config: Any, service: Any) -> Any:
     return DrainingServer(config)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        StartupError: where it cannot.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -249,38 +259,38 @@ def _bind(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except (OSError, OverflowError) as error:
-        raise StartupError(f"cannot listen on {host}:{port}: {_one_line(error)}") from error
+        raise StartupError(f"cannot listen on {host}:{port}: {one_line(error)}") from error
     listener.setblocking(False)
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """Where a socket is reached."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}"
 
 
-def _with_key(settings: Settings) -> Settings:
+def with_key(settings: Settings) -> Settings:
+    """Settings with the key of the environment, where they have none."""
     key = os.environ.get(KEY_VARIABLE)
     return Settings.of(settings, api_key=key) if key and not settings.api_key else settings
 
 
-def _warn_if_open(host: str, service: Any) -> None:
-    if service.settings.api_key or host == "localhost":
+def warn_if_open(host: str, settings: Settings, queue: bool = False) -> None:
+    """Say that a server without a key is open to others, and whether a human queue is."""
+    if settings.api_key or host == "localhost":
         return
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return
     said = f"is open to whoever reaches {host}"
-    said = (
-        f"the human queue {said}, and it holds people's texts"
-        if hasattr(service, "queue")
-        else f"the model {said}"
-    )
+    said = f"the human queue {said}, and it holds people's texts" if queue else f"the model {said}"
     notice(f"{said}: give api_key=..., or set {KEY_VARIABLE}")
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line."""
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
     text = " ".join(str(said).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.errno is not None and not error.filename:

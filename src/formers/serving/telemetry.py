@@ -49,6 +49,20 @@ class _Histogram:
         yield HistogramMetricFamily(self._name, self._help, buckets=buckets, sum_value=self._sum)
 
 
+def merged(label: str, pages: Iterable[tuple[str, Iterable[Any]]]) -> Iterator[Any]:
+    """Yield the families of several servers as one each: samples have the server's name as `label`."""
+    from prometheus_client.core import Metric
+
+    families: dict[str, Any] = {}
+    for name, page in pages:
+        for family in page:
+            into = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            into.samples += [
+                sample._replace(labels={**sample.labels, label: name}) for sample in family.samples
+            ]
+    yield from families.values()
+
+
 class _Page:
     """What every server counts, in a registry of its own.
 
@@ -86,6 +100,11 @@ class _Page:
         """Count one request and its time."""
         self._requests_of(status).inc()
         self._seconds.observe((seconds,))
+
+    def collect(self) -> Iterable[Any]:
+        """The families, as a registry of the client gives them."""
+        found: Iterable[Any] = self.registry.collect()
+        return found
 
     def render(self) -> tuple[bytes, str]:
         """Return the page and its content type."""

@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from formers.checkpoints.contents import content_hash, hashes_of
+from formers.checkpoints.weight_file import file_hash
 from formers.core.atomic import refuse_unwritable, write_text
 from formers.core.jsonfile import read_json_object
 from formers.hub import Source
 from formers.jobs.mapping.inputs import Block, blocks_of, kind_of
 
 MANIFEST = "manifest.json"
-_VERSION = 1
+_VERSION = 2
+
+
+class Input(NamedTuple):
+    """A file that is read.
+
+    Attributes:
+        path: where it lies.
+        size: in bytes.
+        changed: when it was last written, in ns.
+        digest: SHA-256 of what it holds, once a plan needs it.
+    """
+
+    path: str
+    size: int
+    changed: int
+    digest: str = ""
+
+    @classmethod
+    def at(cls, path: str) -> Input:
+        """The file at a path, unread."""
+        found = Path(path).stat()
+        return cls(path, found.st_size, found.st_mtime_ns)
+
+    def hashed(self) -> Input:
+        """The same with its digest."""
+        return self._replace(digest=file_hash(Path(self.path)))
+
+    def as_before(self, before: Input) -> bool:
+        """Whether it holds what it held; it is read only where it was written since."""
+        if (self.path, self.size) != (before.path, before.size):
+            return False
+        return self.changed == before.changed or self.hashed().digest == before.digest
 
 
 @dataclass(frozen=True)
@@ -24,12 +57,12 @@ class Plan:
 
     Attributes:
         settings: all that the answers depend on, as JSON holds it.
-        inputs: path and size in bytes of every file.
+        inputs: every file.
         blocks: in the order of the inputs.
     """
 
     settings: dict[str, Any]
-    inputs: tuple[tuple[str, int], ...]
+    inputs: tuple[Input, ...]
     blocks: tuple[Block, ...]
 
     @property
@@ -39,31 +72,26 @@ class Plan:
 
     def files_of(self, block: Block) -> list[str]:
         """The file of a block; its files where rows are files."""
-        last = block.first + (1 if kind_of(self.inputs[block.first][0]) else block.rows)
-        return [path for path, _ in self.inputs[block.first : last]]
+        last = block.first + (1 if kind_of(self.inputs[block.first].path) else block.rows)
+        return [one.path for one in self.inputs[block.first : last]]
 
 
-def sized(paths: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    """Files with their sizes in bytes."""
-    return tuple((path, Path(path).stat().st_size) for path in paths)
-
-
-def cut(inputs: tuple[tuple[str, int], ...], rows: int) -> tuple[Block, ...]:
+def cut(inputs: Sequence[Input], rows: int) -> tuple[Block, ...]:
     """The blocks of files, each of at most `rows` rows: the one pass in which text files are read whole.
 
     Raises:
         ValueError: for a file that cannot be read as what its name says, or no row at all.
     """
     found: list[Block] = []
-    if kind_of(inputs[0][0]):
-        for first, (path, _) in enumerate(inputs):
-            for places in blocks_of(path, rows):
+    if kind_of(inputs[0].path):
+        for first, one in enumerate(inputs):
+            for places in blocks_of(one.path, rows):
                 found.append(Block(len(found), first, *places))
     else:
         for first in range(0, len(inputs), rows):
             found.append(Block(len(found), first, 0, min(rows, len(inputs) - first)))
     if not found:
-        raise ValueError(f"there are no rows in {', '.join(path for path, _ in inputs[:3])}")
+        raise ValueError(f"there are no rows in {', '.join(one.path for one in inputs[:3])}")
     return tuple(found)
 
 
@@ -107,17 +135,17 @@ class Folder:
         refuse_unwritable(self.path)
         return None
 
-    def plan(self, settings: dict[str, Any], inputs: tuple[tuple[str, int], ...], rows: int) -> Plan:
+    def plan(self, settings: dict[str, Any], paths: Sequence[str], rows: int) -> Plan:
         """The plan of a run: made and kept, or that of the run which is gone on with.
 
         Raises:
             ValueError: where that run had other settings, or other inputs.
         """
-        known = self.known()
+        known, inputs = self.known(), tuple(map(Input.at, paths))
         if known is None or not any(self.path.glob("block-*")):  # one that failed before its first answer
-            plan = Plan(settings, inputs, cut(inputs, rows))
+            plan = Plan(settings, tuple(one.hashed() for one in inputs), cut(inputs, rows))
             told = {
-                "version": _VERSION, "settings": settings, "rows": plan.rows, "inputs": inputs,
+                "version": _VERSION, "settings": settings, "rows": plan.rows, "inputs": plan.inputs,
                 "blocks": [astuple(block) for block in plan.blocks],
             }  # fmt: skip
             write_text(
@@ -130,10 +158,10 @@ class Folder:
             for name in sorted({*then, *settings})
             if then.get(name) != settings.get(name)
         ]
-        before = tuple((path, size) for path, size in known["inputs"])
-        if before != inputs:
-            strange = sorted({*before} ^ {*inputs})[0][0]
-            other.append(f"the inputs are others, or changed since ({strange})")
+        before = {one.path: one for one in (Input(*told) for told in known["inputs"])}
+        strange = {*before} ^ {*paths} or {one.path for one in inputs if not one.as_before(before[one.path])}
+        if strange:
+            other.append(f"the inputs are others, or changed since ({min(strange)})")
         if other:
             raise ValueError(
                 f"{self.path} holds answers of another run: {'; '.join(other)}. Name another folder"

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from formers.core.cluster import connected
 from formers.core.extras import need
 from formers.core.notices import Notice, notice
 from formers.jobs.mapping.answering import Answerer, Receipt, Work
@@ -121,18 +122,13 @@ def on_cluster(
 @contextmanager
 def _connected(ray: Any, address: str, workers: int | None) -> Iterator[None]:
     """A connection to a cluster, without Ray's progress bars on the screen."""
-    ours = not ray.is_initialized()
-    if ours:
-        local = {"num_cpus": max(workers or 1, os.cpu_count() or 1), "include_dashboard": False}
-        ray.init(address, log_to_driver=False, logging_level="error", **(local if address == "local" else {}))
     context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
     shown, level = context.enable_progress_bars, log.level
     context.enable_progress_bars = False
     log.setLevel(logging.ERROR)
     try:
-        yield
+        with connected(ray, address, workers or 1):
+            yield
     finally:
         context.enable_progress_bars = shown
         log.setLevel(level)
-        if ours:
-            ray.shutdown()

@@ -13,7 +13,7 @@ from formers.core.notices import did_you_mean
 from formers.hub import Source
 from formers.jobs.answers import ASKING
 from formers.jobs.mapping.answering import OWN, Answerer, Receipt, Work
-from formers.jobs.mapping.folder import Folder, Plan, revision_of, sized
+from formers.jobs.mapping.folder import Folder, Plan, revision_of
 from formers.jobs.mapping.inputs import FILE, Block, columns_of, found, kind_of, refuse_missing
 from formers.jobs.predictor import model_name
 from formers.pipelines.registry import PIPELINE_REGISTRY
@@ -130,7 +130,7 @@ def map_files(
             "revision": commit, "parameters": given, "columns": asked, "keep": list(keep), "rows": rows,
         }
     )  # fmt: skip
-    plan = folder.plan(settings, sized(paths), rows)
+    plan = folder.plan(settings, paths, rows)
     options = {name: value for name, value in (("batch_size", batch_size), ("device", device)) if value}
     work = Work(
         str(folder.path), record.name, settings["model"], None if source.is_local else commit, asked,

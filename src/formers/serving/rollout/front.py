@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
+from collections import deque
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ from starlette.requests import Request
 
 from formers.serving.classify import CLIENT_GONE, Scope, Send
 from formers.serving.human import page_file
-from formers.serving.limits import Receive
+from formers.serving.limits import Receive, Refusal, Within
 from formers.serving.rollout.live import Live
 from formers.serving.rollout.rollout import Rollout, counted
 from formers.serving.rollout.shadow import MOST_BYTES, Pair
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 OWN = frozenset(
     {"/health", "/health/ready", "/health/live", "/metrics", "/rollout", "/rollout/state"}
 )  # paths that are no version's
+_RESPONSES = "/v1/responses"
+# a key, which no text of a JSON body can look like: there, quotes have backslashes
+_GOES_ON = re.compile(rb'"previous_response_id"\s*:\s*"(resp_[0-9a-f]+)"')
 
 
 class Front:
@@ -43,13 +49,18 @@ class Front:
             return
         rollout = self.rollout
         if scope["method"] != "POST" or scope["path"].startswith("/queue"):
-            live = rollout.routing.current
+            number = scope["path"].removeprefix(f"{_RESPONSES}/")
+            live = rollout.keeper(number) or rollout.routing.current
             with counted(live):
                 await live.app(scope, receive, _Named(send, live))
             return
         rollout.look_at_engine()
-        live = rollout.choose(dict(scope["headers"]))
-        shadow = rollout.routing.shadow if live is rollout.routing.current else None
+        keeper = None
+        if scope["path"] == _RESPONSES and self._has_key(scope):
+            receive, keeper = await self._keeper(receive)
+        live = keeper or rollout.choose(dict(scope["headers"]))
+        asks_shadow = keeper is None and live is rollout.routing.current  # a shadow has kept other responses
+        shadow = rollout.routing.shadow if asks_shadow else None
         seen = _Seen(receive, send, live, shadow is not None)
         before = dict(scope)
         started = time.perf_counter()
@@ -62,6 +73,30 @@ class Front:
             rollout.compare(shadow, Pair(before, bytes(seen.body), seen.status, bytes(seen.answer)))
         else:
             shadow.drop()
+
+    def _has_key(self, scope: Scope) -> bool:
+        try:
+            self.rollout.check_key(dict(scope["headers"]))
+        except Refusal:  # which the version's own server says
+            return False
+        return True
+
+    async def _keeper(self, receive: Receive) -> tuple[Receive, Live | None]:
+        """Who keeps the response that a body goes on from; and the request, as it has yet to be read."""
+        settings, read, body = self.rollout.settings, deque[MutableMapping[str, Any]](), bytearray()
+
+        async def again() -> MutableMapping[str, Any]:
+            return read.popleft() if read else await receive()
+
+        # what comes too late is for the version's server to refuse
+        with contextlib.suppress(TimeoutError), Within(settings.body_timeout, TimeoutError()):
+            while len(body) <= settings.max_body_bytes:
+                read.append(message := await receive())
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    break
+        named = (self.rollout.keeper(found[1].decode()) for found in _GOES_ON.finditer(body))
+        return again, next((live for live in named if live is not None), None)
 
 
 class _Named:

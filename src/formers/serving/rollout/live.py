@@ -64,6 +64,16 @@ class Live:
             await asyncio.sleep(_LOOK)
         await self.service.stop()
 
+    def keeps(self, number: str) -> bool:
+        """Whether it keeps the response of that number."""
+        kept = self.service.kept
+        return kept is not None and bool(kept.holds(number))
+
+    def inherit(self, other: Live) -> None:
+        """Keep the responses that a version which leaves has kept, where both keep some."""
+        if self.service.kept is not None and other.service.kept is not None and other is not self:
+            self.service.kept.take_over(other.service.kept)
+
     def note(self, status: int, seconds: float) -> None:
         """Count an answer."""
         self._statuses[status] += 1

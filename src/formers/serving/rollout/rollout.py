@@ -22,6 +22,7 @@ from formers.serving.life import Life
 from formers.serving.rollout.live import Live, loaded
 from formers.serving.rollout.shadow import Pair, Shadow
 from formers.serving.settings import Settings
+from formers.serving.telemetry import merged
 
 logger = logging.getLogger("formers.serving")
 
@@ -251,7 +252,9 @@ class Rollout(Life):
         """Let it answer what it holds, and stop it."""
         self._past.append({**live.told(), "stage": "past", "share": 0.0})
         self._leaving.append(live)
+        self.routing.current.inherit(live)
         await live.end(self.settings.drain_timeout)
+        self.routing.current.inherit(live)  # what it was still writing
         self._leaving.remove(live)
 
     def _all(self) -> list[Live]:
@@ -302,6 +305,11 @@ class Rollout(Life):
         self._owed -= 1
         return candidate
 
+    def keeper(self, number: str) -> Live | None:
+        """Who keeps a response, and answers."""
+        lives = (live for live, _ in self.routing.shares() if live.ready)
+        return next((live for live in lives if live.keeps(number)), None)
+
     def compare(self, shadow: Shadow, pair: Pair) -> None:
         """Ask the shadow, if it still is one."""
         if self.routing.shadow is shadow:
@@ -340,20 +348,10 @@ class _Page:
 
     def collect(self) -> Iterator[Any]:
         """Yield the families of all versions, as a registry of the client does."""
-        from prometheus_client.core import GaugeMetricFamily, Metric
+        from prometheus_client.core import GaugeMetricFamily
 
         routing = self._rollout.routing
-        families: dict[str, Any] = {}
-        for live in routing.lives():
-            for family in live.service.metrics.registry.collect():
-                into = families.setdefault(
-                    family.name, Metric(family.name, family.documentation, family.type)
-                )
-                into.samples += [
-                    sample._replace(labels={**sample.labels, "version": live.name})
-                    for sample in family.samples
-                ]
-        yield from families.values()
+        yield from merged("version", ((one.name, one.service.metrics.collect()) for one in routing.lives()))
         shares = GaugeMetricFamily("formers_rollout_share", "Share of the requests.", labels=["version"])
         for live, share in routing.shares():
             shares.add_metric([live.name], share)

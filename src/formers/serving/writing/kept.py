@@ -64,6 +64,22 @@ class Kept:
         found: list[Message] = json.loads(self._of(number, "previous_response_id").conversation)
         return found
 
+    def holds(self, number: str) -> bool:
+        """Whether a response is kept."""
+        with self._lock:
+            self._forget()
+            return number in self._held
+
+    def take_over(self, other: Kept) -> None:
+        """Keep what another one kept, which keeps it no longer: the model behind it goes."""
+        with other._lock:
+            theirs, other._held, other.bytes = other._held, OrderedDict(), 0
+        with self._lock:
+            both = sorted({**theirs, **self._held}.items(), key=lambda pair: pair[1].until)
+            self._held = OrderedDict(both)
+            self.bytes = sum(map(_size, self._held.values()))
+            self._forget()
+
     def remove(self, number: str) -> None:
         """Forget a response; those that go on from it stay.
 
