@@ -157,8 +157,7 @@ def recur(keep: Tensor, add: Tensor, state: Tensor) -> Tensor:
 
 def in_chunks(x: Tensor, chunks: int, size: int, rest: float = 0.0) -> Tensor:
     """[b, t, ..] -> [b * chunks, size, ..], where `rest` stands behind the last token."""
-    missing = chunks * size - x.shape[1]
-    if isinstance(missing, torch.SymInt) or missing:
+    if missing := chunks * size - x.shape[1]:
         x = nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, missing), value=rest)
     return x.reshape(-1, size, *x.shape[2:])
 
@@ -223,34 +222,30 @@ def scanned(
 
 
 def chunk_by_chunk(
-    read: Callable[..., tuple[Tensor, Tensor]], size: int, state: Tensor, *rows: Tensor, recorded: int = 1
+    read: Callable[..., tuple[Tensor, Tensor]], size: int, state: Tensor, *rows: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rows [b, t, ..] read in chunks, each from the state that the one before left.
 
+    A graph reads token by token, so that it serves any length.
+
     Args:
-        read: rows [b, c, ..] and a state -> what comes out [b, c, ..], and the next state. Rows of zeros
-            leave the state as it is.
+        read: rows [b, c, ..] and a state -> what comes out [b, c, ..], and the next state.
         size: c, of all but the last chunk.
         state: before the first.
         rows: what `read` gets.
-        recorded: c in a graph, which serves any length: rows of zeros fill the last chunk there.
 
     Returns:
         [b, t, ..], and the state after the last chunk.
     """
-    length = rows[0].shape[1]
     if torch.compiler.is_exporting():
 
         def step(held: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]:
-            out, after = read(*given, held)
-            return after, out
+            out, after = read(*(row[:, None] for row in given), held)
+            return after, out[:, 0]
 
-        chunks = (length + recorded - 1) // recorded
-        cut = (in_chunks(row, chunks, recorded).unflatten(0, (-1, chunks)) for row in rows)
-        out, state = scanned(step, state, *cut)
-        return out.flatten(1, 2)[:, :length], state
+        return scanned(step, state, *rows)
     found = []
-    for at in range(0, length, size):
+    for at in range(0, rows[0].shape[1], size):
         out, state = read(*(row[:, at : at + size] for row in rows), state)
         found.append(out)
     return torch.cat(found, dim=1), state

@@ -112,8 +112,7 @@ def scan_heads(
     Returns:
         y [b, t, H, p], and h after the last token.
     """
-    rows = u, decay, writes, reads
-    return chunk_by_chunk(_scan_chunk, _CHUNK, state, *rows, recorded=_CHUNK)
+    return chunk_by_chunk(_scan_chunk, _CHUNK, state, u, decay, writes, reads)
 
 
 def _scan_chunk(
