@@ -73,7 +73,7 @@ from formers.nn.spec.stack import (
     Summary,
     norms_first,
 )
-from formers.nn.spec.state_stems import LedRows
+from formers.nn.spec.state_stems import StateRows
 from formers.nn.spec.stems import (
     Characters,
     ComputedPositions,
@@ -180,7 +180,6 @@ __all__ = [
     "Layer",
     "LayerSharing",
     "LearnedPositions",
-    "LedRows",
     "LinearKind",
     "Linked",
     "Local",
@@ -221,6 +220,7 @@ __all__ = [
     "Spectrograms",
     "Stack",
     "Stages",
+    "StateRows",
     "Stem",
     "StridedSpectra",
     "Summary",
