@@ -10,7 +10,7 @@ from formers.processing.placeholder_text import ShowingProcessor
 from formers.processing.placeholders import Grown, expanded
 
 
-class FencedTextProcessor(ShowingProcessor):
+class FencedShowingProcessor(ShowingProcessor):
     """Texts in which pictures stand between marks; see `ShowingProcessor`.
 
     Behind a mark a word begins with a blank.

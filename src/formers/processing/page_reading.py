@@ -27,7 +27,7 @@ _MARKS = {
 }
 
 
-class PageReadingProcessor(ShowingProcessor):
+class ReadingOutProcessor(ShowingProcessor):
     """Pages, and prompts that ask for what is written on them; see `ShowingProcessor`.
 
     Without a text a call writes the prompt: for what stands in a `box` [x1, y1, x2, y2] in pixels, in a

@@ -9,13 +9,13 @@ from typing import Any
 from formers.processing.audio_text import HearingProcessor
 from formers.processing.document_pages import PageProcessor
 from formers.processing.document_retrieval import PromptRetrievingProcessor, RetrievingProcessor
-from formers.processing.fenced_text import FencedTextProcessor
+from formers.processing.fenced_text import FencedShowingProcessor
 from formers.processing.field_marks import fields_in
 from formers.processing.header_questions import HeadedProcessor
 from formers.processing.image_text import ProcessorMixin
 from formers.processing.image_token_text import EndedShowingProcessor
 from formers.processing.nested import NestedPrompts
-from formers.processing.page_reading import PageReadingProcessor
+from formers.processing.page_reading import ReadingOutProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.placeholder_text import ShowingProcessor
@@ -42,8 +42,8 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
         base = prompted if pair.shows.prompts or pair.shows.tasks else ShowingProcessor
         base = EndedShowingProcessor if pair.shows.ends else base
-        base = FencedTextProcessor if pair.shows.fenced else base
-        base = PageReadingProcessor if pair.shows.reads_out else base
+        base = FencedShowingProcessor if pair.shows.fenced else base
+        base = ReadingOutProcessor if pair.shows.reads_out else base
         found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
         base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
