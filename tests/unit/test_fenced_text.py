@@ -23,7 +23,9 @@ AROUND: Any = SimpleNamespace(fake_image_token="<f>")
 )
 def test_one_mark_stands_where_two_would_meet_and_words_begin_with_a_blank(text: str, expected: str) -> None:
     pieces = {"<i>": iter(["<f><i><i><f>"] * text.count("<i>"))}
-    (found,), (grown,) = FencedShowingProcessor._expanded(cast(FencedShowingProcessor, AROUND), [text], pieces)
+    (found,), (grown,) = FencedShowingProcessor._expanded(
+        cast(FencedShowingProcessor, AROUND), [text], pieces
+    )
     assert found == expected
     for at, letter in enumerate(text):
         if letter in "abc":
