@@ -527,3 +527,11 @@ def test_the_sizes_of_attention_can_be_read_off_its_node():
     gpt = formers.GPT2Model(formers.GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4)).h[0]
     assert gpt.attn.num_heads == 4
     assert (gpt.attn.c_attn.nf, gpt.attn.c_attn.nx) == (96, 32)
+
+
+def test_heads_that_cannot_share_states_are_refused_before_anything_is_computed():
+    towers = {"vision_config": {"hidden_size": 16, "num_hidden_layers": 1}}
+    with pytest.raises(ValueError, match="hidden_size=16 of the image tower has to be a multiple of 64"):
+        formers.BridgeTowerModel(formers.BridgeTowerConfig(**towers))
+    with pytest.raises(ValueError, match="8 heads cannot share states of width 20"):
+        formers.Mask2FormerModel(formers.Mask2FormerConfig(hidden_dim=20, num_attention_heads=8))

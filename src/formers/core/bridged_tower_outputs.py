@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass
-class TowersOutput(ModelOutput):
+class BridgedTowersOutput(ModelOutput):
     """Last states of texts [B, T, E] and of images [B, P, E], and `pooler_output` [B, 2 E]."""
 
     text_features: Tensor | None = None
@@ -27,7 +27,7 @@ class TowersOutput(ModelOutput):
 
 
 @dataclasses.dataclass
-class TowersContrastOutput(ModelOutput):
+class BridgedTowersContrastOutput(ModelOutput):
     """Vectors of length one of texts, images and both, [B, D] each; `logits` [B, 3, D] are all three."""
 
     loss: Tensor | None = None

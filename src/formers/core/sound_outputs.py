@@ -220,7 +220,7 @@ class SpectrumOutput(ModelOutput):
 
 
 @dataclasses.dataclass
-class LetteredOutput(ModelOutput):
+class NonAutoregressiveUnitsOutput(ModelOutput):
     """What is said of a text's states [B, T', E], or logits of its units, and which rows are real.
 
     As the ecosystem has it, logits are under `last_hidden_state` too.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass
-class UnitedOutput(ModelOutput):
+class UnimodalAndJointOutput(ModelOutput):
     """States of pictures [B, 1 + P, E], texts [B, T, E] and both [B, 2 + P + T, E], and the three records."""
 
     image_embeddings: Tensor | None = None
@@ -27,7 +27,7 @@ class UnitedOutput(ModelOutput):
 
 
 @dataclasses.dataclass
-class UnitedLosses(ModelOutput):
+class UnimodalAndJointLosses(ModelOutput):
     """What each task adds to the loss, weighed: of pictures, of texts, and of both."""
 
     mim: Tensor | None = None
@@ -39,15 +39,15 @@ class UnitedLosses(ModelOutput):
 
 
 @dataclasses.dataclass
-class UnitedPreTrainingOutput(ModelOutput):
-    """What `UnitedOutput` has, of what was read as it is and with parts hidden, and the logits of all tasks.
+class UnimodalAndJointPreTrainingOutput(ModelOutput):
+    """What `UnimodalAndJointOutput` has, of inputs as they are and with parts hidden, and all tasks' logits.
 
     Logits of words and patches are those of hidden ones, [hidden, V] and [hidden, W], where labels say which
     are; else [B, T, V] and [B, P, W]. `itm_logits` [B, 2]; the `contrastive_logits` [B, B].
     """
 
     loss: Tensor | None = None
-    loss_info: UnitedLosses | None = None
+    loss_info: UnimodalAndJointLosses | None = None
     image_embeddings: Tensor | None = None
     image_output: ModelOutput | None = None
     text_embeddings: Tensor | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.multimodal.bridged_towers import Above, Seeing, SeeingTower, Towers
+from formers.assemblies.multimodal.bridged_towers import Above, BridgedTowers, Seeing, SeeingTower
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import bert, clip_towers, roberta
@@ -191,7 +191,7 @@ BRIDGETOWER = register(
         name="BridgeTower",
         config=BridgeTowerConfig,
         base="bridgetower",
-        assembly=Towers(
+        assembly=BridgedTowers(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

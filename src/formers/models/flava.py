@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.multimodal.contrastive import Shared
-from formers.assemblies.multimodal.unimodal_and_joint import United
+from formers.assemblies.multimodal.unimodal_and_joint import UnimodalAndJoint
 from formers.configs import PretrainedConfig
 from formers.models import bert, flava_towers, vit
 from formers.models.classes import base_class, class_of
@@ -97,7 +97,7 @@ FLAVA = register(
         name="Flava",
         config=FlavaConfig,
         base="flava",
-        assembly=United(
+        assembly=UnimodalAndJoint(
             base_class,
             text=("text_model", "text_config"),
             image=("image_model", "image_config"),

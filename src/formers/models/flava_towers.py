@@ -7,7 +7,7 @@ from typing import Any
 
 from formers.assemblies.family import Family
 from formers.assemblies.single import Single
-from formers.assemblies.vision.visual_codebook import Worded
+from formers.assemblies.vision.visual_codebook import VisualCodebook
 from formers.configs import PretrainedConfig
 from formers.models import bert, vit
 from formers.models.registry import register
@@ -99,7 +99,7 @@ def image(c: FlavaImageConfig) -> spec.Stack:
 
 def both(c: FlavaMultimodalConfig) -> spec.Stack:
     """What the other two made."""
-    return layers(c, spec.LedRows(c.hidden_size, led=c.use_cls_token), {"lead": "cls_token"})
+    return layers(c, spec.StateRows(c.hidden_size, led=c.use_cls_token), {"lead": "cls_token"})
 
 
 def codebook(c: FlavaImageCodebookConfig) -> nets.Net:
@@ -126,7 +126,7 @@ TEXT, IMAGE, BOTH = (
     for name, config, path, made in (
         ("FlavaText", FlavaTextConfig, "text_model", Single(text, reads=READS)),
         ("FlavaImage", FlavaImageConfig, "image_model", Single(image, spec.Patches)),
-        ("FlavaMultimodal", FlavaMultimodalConfig, "multimodal_model", Single(both, spec.LedRows)),
+        ("FlavaMultimodal", FlavaMultimodalConfig, "multimodal_model", Single(both, spec.StateRows)),
     )
 )
 CODEBOOK = register(
@@ -135,7 +135,7 @@ CODEBOOK = register(
         name="FlavaImageCodebook",
         config=FlavaImageCodebookConfig,
         base="model",
-        assembly=Worded(codebook, lambda c: c.freeze),
+        assembly=VisualCodebook(codebook, lambda c: c.freeze),
         heads={},
         spelt={"Model": "FlavaImageCodebook"},
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.audio.non_autoregressive_units import Lettered
+from formers.assemblies.audio.non_autoregressive_units import NonAutoregressivePair
 from formers.assemblies.family import Family
 from formers.models import bart, seamless_m4t, wav2vec2_bert, wav2vec2_conformer
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.masks import Chunk
-from formers.nn.spec.speech_synthesis import LetterRows, UnitVoice
+from formers.nn.spec.speech_synthesis import CharacterRows, UnitVoice
 
 _OWN = seamless_m4t.SeamlessM4TConfig
 
@@ -91,9 +91,9 @@ def units(c: Any, writes: bool) -> spec.Stack:
     )
 
 
-def letters(c: Any) -> LetterRows:
+def letters(c: Any) -> CharacterRows:
     """What makes rows as long as they are said, by a config with settings of units."""
-    return LetterRows(
+    return CharacterRows(
         c.char_vocab_size,
         c.hidden_size,
         c.hidden_size**0.5 if c.scale_embedding else 1.0,
@@ -117,7 +117,9 @@ SEAMLESS_M4T_V2 = register(
         name=NAME,
         config=SeamlessM4Tv2Config,
         base="seamless_m4t_v2",
-        assembly=seamless_m4t.both(STACKS, Lettered(units, letters, lambda c: c.vocab_size), voice),
+        assembly=seamless_m4t.both(
+            STACKS, NonAutoregressivePair(units, letters, lambda c: c.vocab_size), voice
+        ),
         heads=seamless_m4t.heads(replace(seamless_m4t.PREDICTED, task="non_autoregressive_units")),
         order=(*seamless_m4t.order(NAME), BETWEEN),
         ignored=(r"embed_(char_)?positions\.(weights?|pe)$",),

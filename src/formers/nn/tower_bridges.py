@@ -20,13 +20,15 @@ from formers.nn.tree import Group
 
 LINKS = ("add", "scaled_add", "interpolate")
 
+_HEAD = 64  # width of a head
+
 
 @dataclass(frozen=True)
 class Blocks:
     """Image blocks: attention and a feed-forward, with norms before.
 
     Attributes:
-        width: E; heads are 64 wide.
+        width: E.
         norm: of all norms.
         count: how many there are.
         factor: on the deviations of fresh weights.
@@ -36,6 +38,20 @@ class Blocks:
     norm: Norm
     count: int
     factor: float = 1.0
+
+    @property
+    def heads(self) -> Heads:
+        """How attention shares the states out.
+
+        Raises:
+            ValueError: for a width that heads of 64 do not fill.
+        """
+        if self.width % _HEAD:
+            raise ValueError(
+                f"hidden_size={self.width} of the image tower has to be a multiple of {_HEAD}, the width of "
+                "a head"
+            )
+        return Heads(self.width, self.width // _HEAD)
 
     def deviation(self, of: str) -> float:
         """Of fresh weights of the `read` kind, of what is `added`, and of the `wide` layer."""
@@ -68,7 +84,7 @@ class Block(Group):
 
     def __init__(self, s: Blocks) -> None:
         super().__init__()
-        self.attn = PackedAttention(Heads(s.width, s.width // 64))
+        self.attn = PackedAttention(s.heads)
         read, added = Normal(s.deviation("read")), Normal(s.deviation("added"))
         begins(self.attn, in_proj_weight=read, in_proj_bias=Constant(0.0))
         begins(self.attn.out_proj, weight=added, bias=Constant(0.0))

@@ -23,7 +23,7 @@ from formers.processing.image import BaseImageProcessor
 from formers.processing.image_pairs import PairedImageProcessor
 from formers.processing.page_images import PageImageProcessor
 from formers.processing.pan_and_scan import ScannedImageProcessor
-from formers.processing.patch_words import WordedImageProcessor
+from formers.processing.patch_words import PatchWordsImageProcessor
 from formers.processing.patches import PatchImageProcessor
 from formers.processing.promptable_inputs import PointedImageProcessor, StretchedImageProcessor
 from formers.processing.recipes import CLASSES, MODEL_TYPES, RECIPES
@@ -61,7 +61,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = GridImageProcessor if recipe.fit == "pixels" else base
     base = PageImageProcessor if "apply_ocr" in recipe.settings else base
     base = HeadedImageProcessor if "max_patches" in recipe.settings else base
-    base = WordedImageProcessor if "codebook_size" in recipe.settings else base
+    base = PatchWordsImageProcessor if "codebook_size" in recipe.settings else base
     base = FilmImageProcessor if recipe.films else base
     base = PairedImageProcessor if recipe.paired else base
     base = PointedImageProcessor if recipe.pointed else base

@@ -16,7 +16,7 @@ _EDGE = 0.1  # pixels keep away from 0 and 1 by so much (Ramesh et al. 2021, arX
 _TRIES = 10
 
 
-class WordedImageProcessor(BaseImageProcessor):
+class PatchWordsImageProcessor(BaseImageProcessor):
     """Pictures as `BaseImageProcessor` prepares them, and with `return_codebook_pixels` a second time.
 
     `codebook_pixel_values` follow from the settings that begin with `codebook_`. With `return_image_mask`,

@@ -91,7 +91,7 @@ HEARD: tuple[Task, ...] = (
     Task("units_of_states", ("speech_to_speech", "Units"), "", "Write units of speech of a text's states."),
     Task(
         "non_autoregressive_units",
-        ("non_autoregressive_units", "LetteredUnits"),
+        ("non_autoregressive_units", "NonAutoregressiveUnits"),
         "",
         "Write units of speech of a text's states all at once.",
     ),

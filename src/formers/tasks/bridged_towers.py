@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from formers.core.bridged_tower_outputs import TowersContrastOutput
+from formers.core.bridged_tower_outputs import BridgedTowersContrastOutput
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.fresh import Constant
 from formers.nn.leaves import linear
@@ -58,7 +58,7 @@ class Reading(Group):
         return found
 
 
-class TextFitsPicture(TaskModel):
+class ImageTextMatching(TaskModel):
     """Two logits: it does not, it does."""
 
     _options = ("return_dict",)
@@ -78,7 +78,7 @@ class TextFitsPicture(TaskModel):
         return TaskOutput(loss, logits, **self._assembly.passed_on(states))
 
 
-class TowersContrast(TaskModel):
+class BridgedTowersContrast(TaskModel):
     """Vectors of texts, of images, and of both, each of which is to be nearest to its own."""
 
     _targets = ()
@@ -113,6 +113,6 @@ class TowersContrast(TaskModel):
             factor = leaf(self, "scale").exp()
             each = [cross_entropy(made[one] @ made[other].t() * factor, right) for one, other in pairs]
             loss = torch.stack(each).mean()
-        return TowersContrastOutput(
+        return BridgedTowersContrastOutput(
             loss, torch.stack(made, dim=-2), made[0], made[1], made[2], **self._assembly.passed_on(states)
         )

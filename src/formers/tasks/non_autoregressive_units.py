@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from formers.core.outputs import ModelOutput
-from formers.core.sound_outputs import LetteredOutput
+from formers.core.sound_outputs import NonAutoregressiveUnitsOutput
 from formers.nn.losses import cross_entropy
 from formers.stacks.stack import States
 from formers.tasks.language_model import VocabularyHead
@@ -18,7 +18,7 @@ from formers.tasks.speech_to_speech import Said, of_units
 _SPACE = "▁"
 
 
-class LetteredUnits(VocabularyHead):
+class NonAutoregressiveUnits(VocabularyHead):
     """The vocabulary head over such a pair, with settings of its own."""
 
     trims = 1  # the end of a text is not said
@@ -34,7 +34,7 @@ class LetteredUnits(VocabularyHead):
     ) -> ModelOutput:
         logits, labels = self._vocabulary(states), targets["labels"]  # [B, T', V]
         loss = None if labels is None else cross_entropy(logits, labels, items)
-        return LetteredOutput(logits, **self._assembly.passed_on(states), loss=loss)
+        return NonAutoregressiveUnitsOutput(logits, **self._assembly.passed_on(states), loss=loss)
 
     def of_texts(self, said: Said, language: int) -> tuple[Tensor, Tensor]:
         """Units [B, n], int64, and those to be said, silent behind the end of each text.

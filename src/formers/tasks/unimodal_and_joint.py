@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from formers.assemblies.base import states_in
 from formers.core.notices import notice
 from formers.core.outputs import ModelOutput
-from formers.core.unimodal_and_joint_outputs import UnitedLosses, UnitedPreTrainingOutput
+from formers.core.unimodal_and_joint_outputs import UnimodalAndJointLosses, UnimodalAndJointPreTrainingOutput
 from formers.nn.activations import Activation
 from formers.nn.first_row import FirstRow
 from formers.nn.fresh import Constant, begins
@@ -139,7 +139,7 @@ def gathered(rows: Tensor, everywhere: bool) -> Tensor:
     return torch.cat(found)
 
 
-class UnitedPreTraining(TaskModel):
+class UnimodalAndJointPreTraining(TaskModel):
     """Hidden words and patches, of texts and images alone and together, and which texts fit which images."""
 
     _by_place = (
@@ -216,8 +216,8 @@ class UnitedPreTraining(TaskModel):
         patches = None
         if masked.image_embeddings is not None:
             patches = self._patch_labels(given, targets["mim_labels"], wanted)
-        made = UnitedPreTrainingOutput()
-        losses = made.loss_info = UnitedLosses()
+        made = UnimodalAndJointPreTrainingOutput()
+        losses = made.loss_info = UnimodalAndJointLosses()
         both, kept = masked.multimodal_embeddings, None
         if both is None:
             images, texts = masked.image_embeddings, masked.text_embeddings
@@ -279,7 +279,12 @@ class UnitedPreTraining(TaskModel):
         return told
 
     def _tell(
-        self, task: str, rows: Tensor | None, labels: Any, wanted: bool, made: UnitedPreTrainingOutput
+        self,
+        task: str,
+        rows: Tensor | None,
+        labels: Any,
+        wanted: bool,
+        made: UnimodalAndJointPreTrainingOutput,
     ) -> None:
         """Logits of words, of places that have a label where there are labels; and their loss."""
         spec: Spec = self._formers.facts["head"]
@@ -303,7 +308,9 @@ class UnitedPreTraining(TaskModel):
         if wanted and made.loss_info is not None:
             setattr(made.loss_info, task, cross_entropy(logits, labels[told]) * weight)
 
-    def _compare(self, plain: Any, kept: Tensor | None, wanted: bool, made: UnitedPreTrainingOutput) -> None:
+    def _compare(
+        self, plain: Any, kept: Tensor | None, wanted: bool, made: UnimodalAndJointPreTrainingOutput
+    ) -> None:
         """Cosines of images and texts, of those that fit each other where that is said; and their loss."""
         spec: Spec = self._formers.facts["head"]
         base: Any = self.base_model

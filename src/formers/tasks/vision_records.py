@@ -340,19 +340,19 @@ SENSED: tuple[Task, ...] = (
     ),
     Task(
         "text_fits_picture",
-        ("bridged_towers", "TextFitsPicture"),
+        ("bridged_towers", "ImageTextMatching"),
         "",
         "Judge whether a text fits a picture.",
     ),
     Task(
         "towers_contrast",
-        ("bridged_towers", "TowersContrast"),
+        ("bridged_towers", "BridgedTowersContrast"),
         "",
         "Compare texts, pictures, and both together.",
     ),
     Task(
         "united_pretraining",
-        ("unimodal_and_joint", "UnitedPreTraining"),
+        ("unimodal_and_joint", "UnimodalAndJointPreTraining"),
         "",
         "Predict what was hidden of texts and pictures, alone and together, and which belong together.",
     ),

@@ -24,7 +24,7 @@ from formers.training.callbacks.defaults import default_callbacks
 from formers.training.checkpointer import Checkpointer
 from formers.training.choices import HubStrategy, SaveStrategy
 from formers.training.data import loaders
-from formers.training.data.columns import ColumnFilter, check_columns, has_length
+from formers.training.data.columns import ColumnFilter, filtered, has_length
 from formers.training.data.samplers import StreamShare
 from formers.training.evaluator import Evaluator, predict_batch, timed
 from formers.training.fitting import fit
@@ -271,14 +271,7 @@ class Trainer(Parallelism):
 
     @hooks.for_callers
     def _remove_unused_columns(self, dataset: Any, description: str | None = None) -> Any:
-        """A dataset of the `datasets` package without the columns that the collator would not get."""
-        self._set_signature_columns_if_needed()
-        if not self.args.remove_unused_columns or self._signature_columns is None:
-            return dataset
-        found, accepted = dataset.column_names, self._signature_columns
-        kept = [name for name in found if name in accepted]
-        check_columns(found, kept, accepted, type(self.bare_model).__name__)
-        return dataset.remove_columns([name for name in found if name not in accepted])
+        return filtered(dataset, self._get_collator_with_removed_columns(self.data_collator, description))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         """The order of the training examples: indices; None for a stream, and for the dataset's own."""

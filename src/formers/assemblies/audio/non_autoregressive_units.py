@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from formers.assemblies.base import states_of
 from formers.assemblies.encoder_decoder import EncoderDecoder, given_memory
 from formers.core.outputs import ModelOutput
-from formers.core.sound_outputs import LetteredOutput
+from formers.core.sound_outputs import NonAutoregressiveUnitsOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
 from formers.nn.leaves import token_table
-from formers.nn.nets.character_rows import letter_parts, said_rows
-from formers.nn.spec.speech_synthesis import LetterRows
+from formers.nn.nets.character_rows import character_parts, said_rows
+from formers.nn.spec.speech_synthesis import CharacterRows
 from formers.nn.tree import leaf, place, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
@@ -24,7 +24,7 @@ from formers.stacks.stack import Ask, States
 _ASKED = ("output_attentions", "output_hidden_states", "return_dict")
 
 
-class Lettered(EncoderDecoder):
+class NonAutoregressivePair(EncoderDecoder):
     """The second stack reads what the first made of tokens, as long as their letters are said.
 
     Args:
@@ -36,7 +36,7 @@ class Lettered(EncoderDecoder):
     def __init__(
         self,
         half: Callable[[Any, bool], spec.Stack],
-        letters: Callable[[Any], LetterRows],
+        letters: Callable[[Any], CharacterRows],
         units: Callable[[Any], int],
     ) -> None:
         super().__init__(half, stem=spec.GivenRows)
@@ -62,7 +62,7 @@ class Lettered(EncoderDecoder):
         table = token_table(self.units(config), s.width, s.padding)
         place(decoder, "token", "embed_tokens", table)
         wiring(model).roles["token"] = ("decoder", *wiring(decoder).roles["token"])
-        for name, part in letter_parts(s).items():
+        for name, part in character_parts(s).items():
             if isinstance(part, nn.Parameter):
                 decoder.register_parameter(name, part)
             else:
@@ -99,7 +99,7 @@ class Lettered(EncoderDecoder):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last states, which of them are real, and what was asked for."""
-        return LetteredOutput(states.last, **self.passed_on(states))
+        return NonAutoregressiveUnitsOutput(states.last, **self.passed_on(states))
 
 
 def checked(rows: Tensor, letters: Any, counts: Any) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from formers.assemblies.base import Assembly, BaseModel, states_in
 from formers.assemblies.composite import Composite
-from formers.core.bridged_tower_outputs import TowersOutput
+from formers.core.bridged_tower_outputs import BridgedTowersOutput
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn import spec
@@ -146,7 +146,7 @@ class Above:
     factor: float = 1.0
 
 
-class Towers(Composite):
+class BridgedTowers(Composite):
     """Two towers and layers over both (Xu et al. 2022, arXiv:2206.08657).
 
     Hidden states and attention weights are always returned.
@@ -296,7 +296,7 @@ class Towers(Composite):
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """Last states of both, and all before them."""
-        return TowersOutput(
+        return BridgedTowersOutput(
             states.last, states.extras["image_features"], states.pooled, **self.passed_on(states)
         )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from formers.assemblies.base import Assembly, BaseModel
 from formers.assemblies.multimodal.contrastive import Dual, Shared
 from formers.core.outputs import ModelOutput
-from formers.core.unimodal_and_joint_outputs import UnitedOutput
+from formers.core.unimodal_and_joint_outputs import UnimodalAndJointOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
@@ -26,7 +26,7 @@ _IMAGE = {"pixel_values": "pixel_values", "bool_masked_pos": "bool_masked_pos"} 
 }
 
 
-class United(Dual):
+class UnimodalAndJoint(Dual):
     """Two towers and a third model, which reads the states of both (Singh et al. 2022, arXiv:2112.04482).
 
     Texts or images alone are read too, each by its tower. Hidden states of the towers are always returned:
@@ -73,7 +73,7 @@ class United(Dual):
             place(model, role, path, linear("linear", self.stack(config, name).width, width))
 
     def _ways(self) -> tuple[tuple[str, str, str], ...]:
-        """Towers, and roles and paths of the layers behind them."""
+        """The towers, and roles and paths of the layers behind them."""
         return (
             (self.text, "text_way", self._bridges[0]),
             (self.image, "image_way", self._bridges[1]),
@@ -131,7 +131,7 @@ class United(Dual):
         """The three records, and the last states of each."""
         records = {name: self.record(model, name, one) for name, one in states.extras.pop("parts").items()}
         last = {name: one.last_hidden_state for name, one in records.items()}
-        made = UnitedOutput()
+        made = UnimodalAndJointOutput()
         for name, kind in ((self.image, "image"), (self.text, "text"), (self.both, "multimodal")):
             setattr(made, f"{kind}_embeddings", last.get(name))
             setattr(made, f"{kind}_output", records.get(name))

@@ -14,7 +14,7 @@ from formers.nn.spec import nets
 from formers.stacks.stack import States
 
 
-class Worded(FeatureMaps):
+class VisualCodebook(FeatureMaps):
     """A network over maps whose last map, [B, V, h, w], is what callers get: no record (arXiv:2102.12092).
 
     Args:

@@ -1,4 +1,4 @@
-"""Rows of tokens, as long as their letters are said. See `spec.speech_synthesis.LetterRows`."""
+"""Rows of tokens, as long as their letters are said. See `spec.speech_synthesis.CharacterRows`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from formers.nn.leaves import ComputedSinusoids
 from formers.nn.nets.unit_voice import UnitDurations, lasting, repeated
-from formers.nn.spec.speech_synthesis import LetterRows
+from formers.nn.spec.speech_synthesis import CharacterRows
 
 
-def letter_parts(s: LetterRows) -> dict[str, nn.Module | nn.Parameter]:
+def character_parts(s: CharacterRows) -> dict[str, nn.Module | nn.Parameter]:
     """The modules, and what scales places, by the paths that files have for them."""
     return {
         "embed_char": nn.Embedding(s.letters, s.width),
@@ -25,12 +25,12 @@ def letter_parts(s: LetterRows) -> dict[str, nn.Module | nn.Parameter]:
 
 
 def said_rows(
-    parts: Any, s: LetterRows, rows: Tensor, letters: Tensor, counts: Tensor
+    parts: Any, s: CharacterRows, rows: Tensor, letters: Tensor, counts: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rows of what is said, [B, T', E], and which of them are real, [B, T'], int64.
 
     Args:
-        parts: what has those of `letter_parts`.
+        parts: what has those of `character_parts`.
         s: the spec.
         rows: of the tokens, [B, T, E].
         letters: ids [B, L], int64, of those of all tokens of a text.
@@ -49,7 +49,7 @@ def said_rows(
     return x, _first(times.sum(1), x.shape[1])
 
 
-def _placed(waves: nn.Module, scale: Tensor, s: LetterRows, rows: Tensor) -> Tensor:
+def _placed(waves: nn.Module, scale: Tensor, s: CharacterRows, rows: Tensor) -> Tensor:
     at = torch.arange(s.padding + 1, s.padding + 1 + rows.shape[1], device=rows.device)
     found: Tensor = scale * waves(at[None].expand(len(rows), -1)).to(rows.dtype)
     return found

@@ -74,7 +74,7 @@ from formers.nn.spec.stack import (
     Summary,
     norms_first,
 )
-from formers.nn.spec.state_stems import LedRows
+from formers.nn.spec.state_stems import StateRows
 from formers.nn.spec.stems import (
     Characters,
     ComputedPositions,
@@ -183,7 +183,6 @@ __all__ = [
     "Layer",
     "LayerSharing",
     "LearnedPositions",
-    "LedRows",
     "LinearKind",
     "Linked",
     "Local",
@@ -224,6 +223,7 @@ __all__ = [
     "Spectrograms",
     "Stack",
     "Stages",
+    "StateRows",
     "Stem",
     "StridedSpectra",
     "Summary",

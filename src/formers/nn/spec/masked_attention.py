@@ -15,6 +15,13 @@ class Heads:
     dropout: float = 0.0
     gain: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads:
+            raise ValueError(
+                f"{self.heads} heads cannot share states of width {self.width}: the width in the config has "
+                "to be a multiple of the number of heads"
+            )
+
 
 @dataclass(frozen=True)
 class MaskedQueries:

@@ -203,7 +203,7 @@ class UnitVoice:
 
 
 @dataclass(frozen=True)
-class LetterRows:
+class CharacterRows:
     """Rows of a text's tokens, each as long as its letters are said (arXiv:2312.05187, section 4.1).
 
     Each row is there once for each letter of its token, with vectors of the letter and of its place; then so

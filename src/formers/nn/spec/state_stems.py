@@ -8,7 +8,7 @@ from formers.nn.spec.stems import Vectors
 
 
 @dataclass(frozen=True)
-class LedRows(Vectors):
+class StateRows(Vectors):
     """Rows that other models made, behind one learned row (role `lead`), if they are `led`."""
 
     led: bool = True

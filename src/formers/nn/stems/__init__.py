@@ -38,7 +38,7 @@ from formers.nn.stems.speech import (
     SaidRowStem,
     WavedTokenStem,
 )
-from formers.nn.stems.state_rows import LedRowStem
+from formers.nn.stems.state_rows import StateRowStem
 from formers.nn.stems.strided_spectra import StridedStem
 from formers.nn.stems.subsampled_spectra import GatedSubsamplingStem
 from formers.nn.stems.text_and_patches import TextAndPatchesStem
@@ -68,7 +68,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.GroundedQueries: GroundedRows,
     spec.InstructedQueries: InstructedQueryStem,
     spec.IntegerTokens: IntegerStem,
-    spec.LedRows: LedRowStem,
+    spec.StateRows: StateRowStem,
     spec.Linked: LinkedStem,
     spec.MultiScaleRows: MapRows,
     spec.Overlapping: OverlappingStem,

@@ -1,4 +1,4 @@
-"""The stem of rows that other models made, behind a learned one. See `spec.LedRows`."""
+"""The stem of rows that other models made, behind a learned one. See `spec.StateRows`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from formers.nn.stems.speech import HeardRowStem
 from formers.nn.tree import Block, leaf, place_tensor
 
 
-class LedRowStem(HeardRowStem):
-    """See `spec.LedRows`."""
+class StateRowStem(HeardRowStem):
+    """See `spec.StateRows`."""
 
     inputs: ClassVar[Mapping[str, str]] = {
         "hidden_states": "[B, T, E], floating: rows that other models made.",

@@ -68,6 +68,7 @@ class TrainingArguments(Setters, JsonRecord, metaclass=_TakesAllSpellings):
     def __post_init__(self) -> None:
         if "_given" not in self.__dict__:  # built by copy or pickle, past the metaclass
             self._given = {field.name for field in dataclasses.fields(self)}
+            self._older: dict[str, Any] = {}
         settle(self)
 
     def __getattr__(self, name: str) -> Any:

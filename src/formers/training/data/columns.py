@@ -101,6 +101,16 @@ class ColumnFilter:
         return self.collator(examples)
 
 
+def filtered(dataset: Any, collator: Callable[[list[Any]], Any]) -> Any:
+    """A dataset of the `datasets` package without the columns that a collator drops."""
+    if not isinstance(collator, ColumnFilter):
+        return dataset
+    found = dataset.column_names
+    used = [name for name in found if name in collator.accepted]
+    check_columns(found, used, collator.accepted, collator.model_name)
+    return dataset.remove_columns([name for name in found if name not in collator.accepted])
+
+
 def check_columns(
     found: Sequence[str], kept: Sequence[str], accepted: Iterable[str], model_name: str
 ) -> None:
