@@ -1365,11 +1365,11 @@ from_sub_models_pretrained get_unconditional_inputs num_codebooks
 add_model_tags model_tags decode encode from_vision_text_pretrained init_adapter_layers
 forward_with_filtered_kwargs has_attentions
 get_audio_features get_multimodal_features get_qformer_features get_rope_index get_video_features
-get_image_tokens get_qa_logit_layer resize_num_qa_labels supports_tp_plan tp_plan tp_size
+get_image_tokens get_qa_logit_layer resize_num_qa_labels supports_tp_plan tp_plan tp_size is_backend_compatible
 propagate_in_video_iterator current_modality set_modality
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
-TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights"}
+TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights", "settings_of_parts"}
 
 
 def test_model_classes_have_no_public_names_but_the_ecosystems() -> None:
