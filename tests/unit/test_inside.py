@@ -1366,7 +1366,7 @@ add_model_tags model_tags decode encode from_vision_text_pretrained init_adapter
 forward_with_filtered_kwargs has_attentions
 get_audio_features get_multimodal_features get_qformer_features get_rope_index get_video_features
 get_image_tokens get_qa_logit_layer resize_num_qa_labels is_backend_compatible
-supports_tp_plan tp_plan tp_size
+supports_tp_plan tp_plan tp_size get_codebook_indices get_codebook_probs
 propagate_in_video_iterator current_modality set_modality
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first

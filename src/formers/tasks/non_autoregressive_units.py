@@ -21,8 +21,8 @@ _SPACE = "▁"
 class NonAutoregressiveUnits(VocabularyHead):
     """The vocabulary head over such a pair, with settings of its own."""
 
-    trims = 1  # the end of a text is not said
-    says_every = True
+    _trims = 1  # the end of a text is not said
+    _says_every = True
     _options = ()
     _says = "Predict units. `labels`: [B, T'], int64, -100 where there is none; not shifted."
 
@@ -36,7 +36,7 @@ class NonAutoregressiveUnits(VocabularyHead):
         loss = None if labels is None else cross_entropy(logits, labels, items)
         return NonAutoregressiveUnitsOutput(logits, **self._assembly.passed_on(states), loss=loss)
 
-    def of_texts(self, said: Said, language: int) -> tuple[Tensor, Tensor]:
+    def _of_texts(self, said: Said, language: int) -> tuple[Tensor, Tensor]:
         """Units [B, n], int64, and those to be said, silent behind the end of each text.
 
         Raises:

@@ -76,13 +76,13 @@ def of_units(config: Any) -> Any:
 class Units(ConditionalGeneration):
     """The vocabulary head over a pair that writes units of states of a text, with settings of its own."""
 
-    trims = 0  # tokens at the end of a text that are not said
-    says_every = False  # of several texts of one input the likeliest is said
+    _trims = 0  # tokens at the end of a text that are not said
+    _says_every = False  # of several texts of one input the likeliest is said
 
     def __init__(self, config: Any, *args: Any, **options: Any) -> None:
         super().__init__(of_units(config), *args, **options)
 
-    def of_texts(self, said: Said, language: int) -> tuple[Tensor, Tensor]:
+    def _of_texts(self, said: Said, language: int) -> tuple[Tensor, Tensor]:
         """Units as they were written, [B, n], int64, and those to be said, [B, m]."""
         begun = torch.tensor([[self.config.eos_token_id, language]], device=said.rows.device)
         begins = {"attention_mask": said.real.long(), "decoder_input_ids": begun.expand(len(said.rows), -1)}
@@ -146,10 +146,10 @@ class SpeechToSpeech(Translation):
         asked = {"encoder_outputs": memory, "return_dict_in_generate": True, "output_scores": True}
         written = super().generate(None, tgt_lang, **{**own, **asked})
         texts, rows = written.sequences, len(memory[0])
-        if not leaf(self, "units").says_every:
+        if not leaf(self, "units")._says_every:
             texts = _likeliest(written, rows)
         said = self._said(texts, memory[0], mask, others)
-        units, kept = leaf(self, "units").of_texts(said, spoken.units)
+        units, kept = leaf(self, "units")._of_texts(said, spoken.units)
         waves, lengths = self._waves_of(kept, spoken)
         if return_intermediate_token_ids:
             return TranslatedSpeechOutput(waves, lengths, texts, units)
@@ -175,7 +175,7 @@ class SpeechToSpeech(Translation):
 
     def _said(self, texts: Tensor, memory: Tensor, mask: Tensor | None, options: dict[str, Any]) -> Said:
         """Texts [B * several, T] with the decoder's states of them, by the encoder's states [B, S, E]."""
-        read = texts[:, : texts.shape[1] - leaf(self, "units").trims]
+        read = texts[:, : texts.shape[1] - leaf(self, "units")._trims]
         shown, several = self._assembly.memory_mask(self, mask), len(texts) // len(memory)
         rows = leaf(self, "decoder")(
             input_ids=read,
