@@ -10,8 +10,11 @@ import pytest
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
 
+import formers
+import tiny
 from formers.checkpoints import TensorFiles, find_weights, save
 from formers.configs import GenerationConfig, PretrainedConfig
+from formers.export import export_model
 from formers.hub import HubError, Source, push_folder
 from formers.hub.card import licence_of
 
@@ -319,3 +322,16 @@ def test_an_interrupted_download_leaves_nothing_that_looks_whole(hub, tmp_path):
         source.get("model.safetensors")
     hub.fail_with = None
     assert source.get("model.safetensors").stat().st_size == 1000
+
+
+def test_an_exported_model_of_the_hub_keeps_its_tokenizer(hub, tmp_path):
+    saved = tiny.save_classifier(tmp_path / "saved")
+    hub.add("owner/router", {one.name: one.read_bytes() for one in saved.iterdir() if one.is_file()})
+    model = formers.AutoModelForSequenceClassification.from_pretrained("owner/router")
+    hub.forget()
+
+    export_model(model.eval(), tmp_path / "graphs")
+
+    assert formers.AutoTokenizer.from_pretrained(tmp_path / "graphs")("a word").input_ids
+    with pytest.warns(UserWarning, match="gets no tokenizer and no processor, since .*gone"):
+        export_model(model.eval(), tmp_path / "without", beside=tmp_path / "gone")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from formers.configs import CONFIG_NAME, GENERATION_CONFIG_NAME
 from formers.core.atomic import write_text
+from formers.core.notices import notice
 from formers.export import reducing
 from formers.export.errors import ExportError
 from formers.export.folder import written_whole
 from formers.export.graph import checked_opset, write
 from formers.export.parity import HALF, TOLERANCE, check
 from formers.export.parts import graphs
+from formers.hub import Source
 
 _BESIDE = (  # what a model's folder has for tokenizers and processors
     *("tokenizer*.json", "tokenizer.model", "vocab*", "merges.txt", "*.spm", "spiece.model", "*.bpe.model"),
@@ -74,7 +77,7 @@ def export_model(
         int8: weights in 8 bits; ranges of activations are found as they come, or by `calibration`.
         fp16: weights and activations in float16; inputs and outputs stay float32.
         calibration: batches of inputs by name, from which the ranges of activations are taken beforehand.
-        beside: folder whose tokenizer and processor files are copied; the model's own by default.
+        beside: folder, or Hub id, whose tokenizer and processor files are copied; the model's own by default.
         judge: called with the folder before it is in its place; raises where its answers are wrong.
 
     Raises:
@@ -136,12 +139,20 @@ def _write_beside(model: Any, folder: Path, beside: str | Path | None) -> None:
         config.architectures = kept
     if model.generation_config is not None:
         write_text(folder / GENERATION_CONFIG_NAME, model.generation_config.to_json_string())
-    origin = Path(str(model.name_or_path if beside is None else beside) or "/dev/null")
-    if origin.is_dir():
-        for pattern in _BESIDE:
-            for path in sorted(origin.glob(pattern)):
-                if path.is_file():
-                    (folder / path.name).write_bytes(path.read_bytes())
+    origin = str(model.name_or_path if beside is None else beside)
+    if not origin:
+        return
+    try:
+        source = Source.of(origin, revision=config.commit_hash if beside is None else None)
+        found = [
+            name
+            for name in source.listing()
+            if "/" not in name and any(fnmatchcase(name, one) for one in _BESIDE)
+        ]
+        for name in found:
+            (folder / name).write_bytes(source.get(name).read_bytes())
+    except OSError as error:  # a folder that is gone, a Hub that does not answer
+        notice(f"{folder} gets no tokenizer and no processor, since {origin} cannot be read: {error}")
 
 
 def export(model: Any, folder: Path, options: dict[str, Any]) -> None:
