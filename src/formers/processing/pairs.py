@@ -408,7 +408,13 @@ PAIRS: dict[str, Pair] = {
         unread=_TYPES,
         shows=replace(_SQUARES, adds=("fake_image_token", "image_token", "end_of_utterance_token")),
     ),
-    "Kosmos2": Pair("CLIP", ("kosmos-2",), {"return_token_type_ids": False}, unread=_TYPES, grounds=True),
+    "Kosmos2": Pair(
+        "CLIP",
+        ("kosmos-2",),
+        {"add_special_tokens": True, "return_token_type_ids": False},
+        unread=_TYPES,
+        grounds=True,
+    ),
     "LlavaNext": Pair(
         "LlavaNext",
         ("llava_next",),
