@@ -34,11 +34,11 @@ def require_torch_multi_gpu(test_case: Any) -> Any:
 
 def _requires(name: str) -> Callable[[Any], Any]:
     asked = _QUESTIONS.get(name, f"is_{name.removeprefix('require_')}_available")
-    question = getattr(available, asked)
+    getattr(available, asked)  # a question that is none is no name of a decorator either
     said = f"needs what {asked} asks for"
 
     def decorated(test_case: Any) -> Any:
-        return unittest.skipUnless(question(), said)(test_case)
+        return unittest.skipUnless(getattr(available, asked)(), said)(test_case)
 
     decorated.__name__ = decorated.__qualname__ = name
     decorated.__doc__ = f"A test that is skipped where `{asked}` says no."
