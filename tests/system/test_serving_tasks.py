@@ -198,7 +198,6 @@ def _wav(rate: int, samples: bytes, channels: int = 1, kind: int = 1) -> bytes:
 SOUNDS = {
     "long": (_wav(16000, bytes(90_000)), 413, "lasts longer than the 1 s that are taken"),
     "of one sample a second": (_wav(1, bytes(90_000)), 413, "lasts longer than the 1 s"),
-    "of a rate that needs a filter for each sample": (_wav(600_011, bytes(9_000)), 422, "common factor"),
     "not of numbers": (_wav(16000, b"\x00\x00\xc0\x7f" * 800, kind=3), 422, "no numbers, or infinite"),
     "of no channels": (_wav(16000, bytes(900), channels=0), 422, "the body"),
     "a list of addresses": (b"#EXTM3U\nfile:///etc/passwd\n", 422, "no sound in a format that is read"),

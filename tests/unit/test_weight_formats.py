@@ -351,7 +351,8 @@ LARGE = torch.where(torch.arange(64) % 13 == 0, 12.0, 1.0)  # few columns, as mo
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "opt", "olmo2"])
 def test_columns_that_read_much_are_spared_by_factors_that_change_nothing_else(kind, tmp_path):
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
-    config = formers.AutoConfig.for_model(kind, **sizes)
+    inner = {"llama": "intermediate_size", "olmo2": "intermediate_size", "opt": "ffn_dim", "gpt2": "n_inner"}
+    config = formers.AutoConfig.for_model(kind, **sizes, **{inner[kind]: 2048})
     model = formers.AutoModelForCausalLM.from_config(config).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
