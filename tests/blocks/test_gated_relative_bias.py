@@ -27,7 +27,7 @@ REAL = torch.tensor([[1] * 9, [1, 1, 1, 1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1,
 def placed() -> Block:
     torch.manual_seed(0)
     block = Block()
-    s = spec.Weighed(spec.Heads(HEADS, HEADS, EACH), score_bias=RULE, owns_score_bias=True)
+    s = spec.GatedRelativeBias(spec.Heads(HEADS, HEADS, EACH), score_bias=RULE, owns_score_bias=True)
     build(block, weighed_steps(s, WIDTH), {role: f"attn.{role}" for role in ROLES})
     block.double().requires_grad_(False)
     for value in block.parameters():
@@ -77,4 +77,4 @@ def test_queries_weigh_what_distances_add(backend: object, how: str) -> None:
 
 def test_there_must_be_distances_to_weigh() -> None:
     with pytest.raises(ValueError, match="a bias of distances in buckets"):
-        spec.Weighed(spec.Heads(HEADS, HEADS, EACH))
+        spec.GatedRelativeBias(spec.Heads(HEADS, HEADS, EACH))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from formers.assemblies.multimodal.native_resolution import Sized
+from formers.assemblies.multimodal.native_resolution import NativeResolution
 from formers.core.tiles import Lines, best_size, borders, canvas, most_tiles, within
 from formers.nn import spec
 from formers.nn.layout import Layout
@@ -120,7 +120,7 @@ def test_sizes_are_for_image_models_that_read_them() -> None:
         image_token_index=8,
     )
     model = formers.LlavaModel(config)
-    assert isinstance(model._assembly, Sized)
+    assert isinstance(model._assembly, NativeResolution)
     ids, pixels = torch.full((1, 4), 8), torch.zeros(1, 3, 8, 8)
     assert model(ids, pixels).last_hidden_state.shape == (1, 4, 16)
     with pytest.raises(ValueError, match="take no image_sizes"):

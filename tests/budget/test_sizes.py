@@ -68,7 +68,7 @@ def test_a_family_file_stays_within_its_budget(path):
             "CrossAttentionLayers",
             "DynamicResolution",
             "LatentQueryText",
-            "Spoken",
+            "SpeechPair",
             "BridgedTowers",
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
@@ -39,7 +39,7 @@ DATA2VEC_AUDIO = register(
         name="Data2VecAudio",
         config=Data2VecAudioConfig,
         base="data2vec_audio",
-        assembly=Heard(stack),
+        assembly=WaveformEncoder(stack),
         heads=wav2vec2.HEADS,
     )
 )

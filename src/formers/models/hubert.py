@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family, Head
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
@@ -182,7 +182,7 @@ HUBERT = register(
         name="Hubert",
         config=HubertConfig,
         base="hubert",
-        assembly=Heard(stack),
+        assembly=WaveformEncoder(stack),
         heads={"ForCTC": LETTERS, "ForSequenceClassification": LABELS},
         renames=RENAMES,
     )

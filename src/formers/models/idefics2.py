@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
 from formers.assemblies.multimodal.image_text import Connector
-from formers.assemblies.multimodal.padded_images import Gathered
+from formers.assemblies.multimodal.padded_images import PaddedImages
 from formers.configs import PretrainedConfig
 from formers.models import idefics3, llava
 from formers.models.classes import base_class
@@ -97,7 +97,7 @@ IDEFICS2 = register(
         name="Idefics2",
         config=Idefics2Config,
         base="model",
-        assembly=Gathered(
+        assembly=PaddedImages(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family
 from formers.assemblies.multimodal.image_text import Connector
-from formers.assemblies.multimodal.padded_images import Gathered
+from formers.assemblies.multimodal.padded_images import PaddedImages
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import llava, siglip
@@ -98,7 +98,7 @@ def family(model_type: str, name: str, config: type[PretrainedConfig], films: bo
         name=name,
         config=config,
         base="model",
-        assembly=Gathered(
+        assembly=PaddedImages(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.multimodal.image_text import Connector, ImageText
-from formers.assemblies.multimodal.native_resolution import Sized
+from formers.assemblies.multimodal.native_resolution import NativeResolution
 from formers.checkpoints import Rename
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
@@ -86,7 +86,7 @@ LLAVA = register(
         name="Llava",
         config=LlavaConfig,
         base="model",
-        assembly=Sized(
+        assembly=NativeResolution(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

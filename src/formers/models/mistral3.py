@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.multimodal.image_text import Connector
-from formers.assemblies.multimodal.native_resolution import Sized
+from formers.assemblies.multimodal.native_resolution import NativeResolution
 from formers.configs import PretrainedConfig
 from formers.models import llava
 from formers.models.classes import base_class
@@ -90,7 +90,7 @@ MISTRAL3 = register(
         model_type="mistral3",
         name="Mistral3",
         config=Mistral3Config,
-        assembly=Sized(
+        assembly=NativeResolution(
             base_class,
             text=("language_model", "text_config"),
             image=("vision_tower", "vision_config"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.multimodal.audio_text import AudioText, Shortened
+from formers.assemblies.multimodal.audio_text import AudioText, AveragedStack
 from formers.assemblies.multimodal.image_text import Connector
 from formers.configs import PretrainedConfig
 from formers.models import bart, llava, whisper
@@ -85,7 +85,7 @@ ENCODER = register(
         name="Qwen2AudioEncoder",
         config=Qwen2AudioEncoderConfig,
         base="model",
-        assembly=Shortened(sounds, spec.Frames),
+        assembly=AveragedStack(sounds, spec.Frames),
         heads={},
         bare="Qwen2AudioEncoder",
         order=whisper.WHISPER.order,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.vision.hybrid_detection import Hybrid, HybridDetector, HybridQueryDetection
+from formers.assemblies.vision.hybrid_detection import HybridDetector, HybridEncoder, HybridQueryDetection
 from formers.configs import PretrainedConfig
 from formers.models import detr
 from formers.models.classes import backbone_class
@@ -170,7 +170,7 @@ def crossing(c: RTDetrConfig) -> nets.Node:
     return nets.Node(parts, (nets.BEGIN, "conv1", "bottlenecks", nets.Plus("conv2"), "conv3"))
 
 
-def hybrid(c: RTDetrConfig) -> Hybrid:
+def hybrid(c: RTDetrConfig) -> HybridEncoder:
     """The encoder."""
     width, count = c.encoder_hidden_dim, len(c.encoder_in_channels) - 1
     parts = {
@@ -193,7 +193,7 @@ def hybrid(c: RTDetrConfig) -> Hybrid:
         multi_scale.Downward(both("lateral_convs", "fpn_blocks")),
         multi_scale.Upward(both("downsample_convs", "pan_blocks")),
     )
-    return Hybrid(
+    return HybridEncoder(
         half(c, False),
         c.encode_proj_layers,
         "encoder",

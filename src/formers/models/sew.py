@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family, Head
 from formers.models import deberta_v2, hubert
 from formers.models.registry import register
@@ -130,7 +130,7 @@ SEW = register(
         name="SEW",
         config=SEWConfig,
         base="sew",
-        assembly=Heard(stack),
+        assembly=WaveformEncoder(stack),
         heads=HEADS,
         renames=hubert.RENAMES,
     )
@@ -141,7 +141,7 @@ SEWD = register(
         name="SEWD",
         config=SEWDConfig,
         base="sew_d",
-        assembly=Heard(disentangled),
+        assembly=WaveformEncoder(disentangled),
         heads=HEADS,
         renames=hubert.RENAMES,
     )

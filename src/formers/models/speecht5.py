@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from formers.assemblies.audio.speech_pair import Spoken
+from formers.assemblies.audio.speech_pair import SpeechPair
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.models import bart, hubert
@@ -255,9 +255,9 @@ def spectra(c: Any) -> Spec:
 
 
 PAIRS = {
-    "words": Spoken(to_words, spec.PlacedWaves),
-    "speech": Spoken(to_speech, spec.WavedTokens, spec.SaidFrames),
-    "another": Spoken(to_another, spec.PlacedWaves, spec.SaidFrames),
+    "words": SpeechPair(to_words, spec.PlacedWaves),
+    "speech": SpeechPair(to_speech, spec.WavedTokens, spec.SaidFrames),
+    "another": SpeechPair(to_another, spec.PlacedWaves, spec.SaidFrames),
 }
 SPEECHT5 = register(
     Family(
@@ -265,7 +265,7 @@ SPEECHT5 = register(
         name="SpeechT5",
         config=SpeechT5Config,
         base="speecht5",
-        assembly=Spoken(bare, spec.HeardRows, spec.SaidRows, PAIRS),
+        assembly=SpeechPair(bare, spec.HeardRows, spec.SaidRows, PAIRS),
         heads={
             "ForSpeechToText": Head(
                 "speech_seq2seq", lambda c: Words("text_decoder_postnet.lm_head", bias=False), over="words"

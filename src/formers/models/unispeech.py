@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family, Head
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
@@ -57,7 +57,7 @@ UNISPEECH = register(
         name="UniSpeech",
         config=UniSpeechConfig,
         base="unispeech",
-        assembly=Heard(lambda c: hubert.stack(c, "UniSpeech", tells=True)),
+        assembly=WaveformEncoder(lambda c: hubert.stack(c, "UniSpeech", tells=True)),
         heads={
             "ForPreTraining": Head("unit_pretraining", replaced),
             "ForCTC": hubert.LETTERS,
@@ -72,7 +72,7 @@ UNISPEECH_SAT = register(
         name="UniSpeechSat",
         config=UniSpeechSatConfig,
         base="unispeech_sat",
-        assembly=Heard(aware),
+        assembly=WaveformEncoder(aware),
         heads={"ForPreTraining": Head("cluster_pretraining", clustered), **wav2vec2.HEADS},
         renames=hubert.RENAMES,
     )

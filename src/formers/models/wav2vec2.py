@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.models import hubert
@@ -151,7 +151,7 @@ WAV2VEC2 = register(
         name="Wav2Vec2",
         config=Wav2Vec2Config,
         base="wav2vec2",
-        assembly=Heard(stack),
+        assembly=WaveformEncoder(stack),
         heads={"ForPreTraining": Head("contrastive_pretraining", contrasted), **HEADS, "ForCTC": LETTERS},
         renames=hubert.RENAMES,
     )

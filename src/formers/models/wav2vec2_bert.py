@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family
 from formers.configs import PretrainedConfig
 from formers.models import wav2vec2, wav2vec2_conformer
@@ -167,7 +167,7 @@ WAV2VEC2_BERT = register(
         name="Wav2Vec2Bert",
         config=Wav2Vec2BertConfig,
         base="wav2vec2_bert",
-        assembly=Heard(stack, spec.Bands),
+        assembly=WaveformEncoder(stack, spec.Bands),
         heads=wav2vec2.HEADS,
     )
 )

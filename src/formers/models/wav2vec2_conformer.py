@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
@@ -141,7 +141,7 @@ WAV2VEC2_CONFORMER = register(
         name="Wav2Vec2Conformer",
         config=Wav2Vec2ConformerConfig,
         base="wav2vec2_conformer",
-        assembly=Heard(stack),
+        assembly=WaveformEncoder(stack),
         heads={"ForPreTraining": wav2vec2.WAV2VEC2.heads["ForPreTraining"], **wav2vec2.HEADS},
         renames=hubert.RENAMES,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.family import Family
 from formers.models import hubert, wav2vec2
 from formers.models.registry import register
@@ -32,7 +32,7 @@ ROLES = {
 def stack(c: WavLMConfig) -> spec.Stack:
     """The encoder, whose first layer holds the table of distances."""
     made = replace(hubert.stack(c, "WavLM", tells=True), behind=wav2vec2.behind(c, "WavLM"))
-    mixer = spec.Weighed(
+    mixer = spec.GatedRelativeBias(
         **vars(hubert.attention(c)) | {"score_bias": Buckets(c.num_buckets, c.max_bucket_distance)}
     )
     first, other = (
@@ -49,7 +49,7 @@ WAVLM = register(
         name="WavLM",
         config=WavLMConfig,
         base="wavlm",
-        assembly=Heard(stack),
+        assembly=WaveformEncoder(stack),
         heads=wav2vec2.HEADS,
         renames=hubert.RENAMES,
     )

@@ -19,7 +19,7 @@ _SAID = ("decoder_input_values", "speaker_embeddings")
 _ASKED = ("output_attentions", "output_hidden_states", "return_dict", "cache_position")
 
 
-class Spoken(EncoderDecoder):
+class SpeechPair(EncoderDecoder):
     """Such a pair.
 
     Args:

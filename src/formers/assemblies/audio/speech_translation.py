@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from formers.assemblies.audio.waveform_encoder import Heard
+from formers.assemblies.audio.waveform_encoder import WaveformEncoder
 from formers.assemblies.base import Assembly
 from formers.assemblies.encoder_decoder import EncoderDecoder, stack_part
 from formers.model.base import PreTrainedModel
@@ -48,7 +48,7 @@ class SpeechTranslation(EncoderDecoder):
         stem = spec.Tokens if kind == "text" else spec.Bands
         super().__init__(self._half, may_untie=True, stem=stem)
         if kind == "speech":
-            self.halves["encoder"] = Heard(self._encoder, spec.Bands)
+            self.halves["encoder"] = WaveformEncoder(self._encoder, spec.Bands)
             self.shares = True
             self.inputs = tuple(name for name in self.inputs if name != "mask_time_indices")
             self.reads = (self.main, "attention_mask")

@@ -56,7 +56,7 @@ def freeze_feature_encoder(self: Any) -> None:
     leaf(_owner(self).block, "features").requires_grad_(False)
 
 
-class Heard(Single):
+class WaveformEncoder(Single):
     """One stack over waves; its record holds what the convolutions made beside the last states.
 
     Layers behind it may make its rows fewer (`Stack.behind`).
@@ -102,7 +102,7 @@ class Heard(Single):
         return HeardOutput(states.last, states.extras["extract_features"], states.hidden, states.attentions)
 
 
-class SpectraEncoder(Heard):
+class SpectraEncoder(WaveformEncoder):
     """One stack over spectra in steps; its record holds which of its rows are real."""
 
     def __init__(self, stack: Any) -> None:

@@ -31,7 +31,7 @@ class Means(Folded):
         return (*found[:-1], self.last) if found and name == "hidden_states" else found
 
 
-class Shortened(Single):
+class AveragedStack(Single):
     """A stack whose last states are means of rows that stand together (`spec.Averaged`)."""
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:

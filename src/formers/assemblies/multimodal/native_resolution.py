@@ -17,7 +17,7 @@ from formers.nn.spec import pair
 from formers.nn.stems.sized_patches import SIZES, sizes_in
 
 
-class Sized(ImageText):
+class NativeResolution(ImageText):
     """A text model that is told the sizes of pictures, where its image model reads them (arXiv:2410.07073).
 
     Args:

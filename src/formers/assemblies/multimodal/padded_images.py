@@ -18,7 +18,7 @@ from formers.stacks.stack import Ask, States
 _MASK = "pixel_attention_mask"
 
 
-class Gathered(ImageText):
+class PaddedImages(ImageText):
     """A text model that is shown pictures [B, pictures, C, H, W], of which some are empty: zeros alone.
 
     Args:

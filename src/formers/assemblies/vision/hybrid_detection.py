@@ -80,7 +80,7 @@ class MapLayers(Group):
 
 
 @dataclass(frozen=True)
-class Hybrid:
+class HybridEncoder:
     """An encoder of layers over the places of some maps, and convolutions between maps.
 
     Zhao et al. 2023, arXiv:2304.08069, section 4.2.
@@ -102,9 +102,9 @@ class Hybrid:
 
 
 class HybridEncoderNode(Group):
-    """An encoder of several maps; see `Hybrid`. Called with them."""
+    """An encoder of several maps; see `HybridEncoder`. Called with them."""
 
-    def __init__(self, s: Hybrid) -> None:
+    def __init__(self, s: HybridEncoder) -> None:
         super().__init__()
         facts = wiring(self).facts
         facts["maps"] = tuple(s.maps) if s.layers.layers else ()
@@ -149,7 +149,7 @@ class HybridDetector:
         denoising: what stands among the queries in training.
     """
 
-    hybrid: Hybrid
+    hybrid: HybridEncoder
     read: Sequence[nets.Node]
     made: Sequence[nets.Node]
     queries: int

@@ -194,7 +194,7 @@ class QueryDetection(EncoderDecoder):
 
     def alone(self, part: str, config_class: type[Any]) -> Assembly:
         """A model that finds boxes, as a part of one that finds more."""
-        return Found(self) if part == "detector" else super().alone(part, config_class)
+        return DetectorPart(self) if part == "detector" else super().alone(part, config_class)
 
     def run(self, model: Any, given: dict[str, Any], ask: Ask) -> States:
         """Read pictures, and let queries ask what was read.
@@ -257,7 +257,7 @@ class QueryDetection(EncoderDecoder):
         return QueriesOutput(states.last, **self.passed_on(states))
 
 
-class Found(QueryDetection):
+class DetectorPart(QueryDetection):
     """A model that finds boxes, as the one part of another."""
 
     def __init__(self, whole: QueryDetection) -> None:

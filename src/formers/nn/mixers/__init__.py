@@ -100,7 +100,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Scan: scan_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,
-    spec.Weighed: weighed_steps,
+    spec.GatedRelativeBias: weighed_steps,
     spec.Windowed: windowed_steps,
     spec.ShortConvolution: short_convolution_steps,
     spec.ChannelMixing: channel_mixing_steps,

@@ -1,4 +1,4 @@
-"""Attention whose bias of distances every query weighs. Roles: see `spec.Weighed`."""
+"""Attention whose bias of distances every query weighs. Roles: see `spec.GatedRelativeBias`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AttendGatedBias(Attend):
         return super()._mix(node, flow, q[..., :-1], k, v, scores, name)
 
 
-def weighed_steps(s: spec.Weighed, width: int) -> list[Step]:
+def weighed_steps(s: spec.GatedRelativeBias, width: int) -> list[Step]:
     """Attend, project back."""
     out = Project("o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
     return [AttendGatedBias(s, width), out]

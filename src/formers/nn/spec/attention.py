@@ -269,7 +269,7 @@ class EntityAware(Attention):
 
 
 @dataclass(frozen=True)
-class Weighed(Attention):
+class GatedRelativeBias(Attention):
     """Attention whose bias of distances every query weighs, by two gates of its state.
 
     Chen et al. 2021, arXiv:2110.13900, section 3.1. Roles beside those of `Attention`: `bias_gates`, a layer
