@@ -63,7 +63,7 @@ def run(one: Snippet) -> str:
     try:
         with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
             exec(compile(one.code, f"{one.source}: {one.title}", "exec"), {"__name__": "__main__"})
-    except Exception as error:
+    except Exception as error:  # whatever a script raises is its outcome in the table
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return ""
 

@@ -332,7 +332,7 @@ def signed(
     parameters += [kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None) for name in names]
     run.__annotations__ = {} if returns is None else {"return": tuple[Any, ...] | returns}
     said = run.__annotations__.get("return", inspect.Signature.empty)
-    run.__signature__ = inspect.Signature(parameters, return_annotation=said)  # type: ignore[attr-defined]
+    setattr(run, "__signature__", inspect.Signature(parameters, return_annotation=said))  # noqa: B010  # no type has it
     run.__name__, run.__qualname__ = "forward", f"{cls.__name__}.forward"
     run.__module__ = cls.__module__
     lines = "\n".join(f"            {name}: {known.get(name, 'see the base model.')}" for name in names)

@@ -91,7 +91,7 @@ def split(model: Any, plan: Any = "auto", size: int | None = None, mesh: Any = N
             parallelize_module(model.get_submodule(path), mesh, styles[style](), src_data_rank=None)
         for norm in part.norms:
             for parameter in norm.parameters():
-                parameter.register_hook(_Summed(group))  # type: ignore[no-untyped-call]
+                parameter.register_hook(_Summed(group))  # type: ignore[no-untyped-call]  # torch has no types
     model.tp_size = count
 
 

@@ -131,7 +131,7 @@ def text(c: Kosmos2TextConfig) -> spec.Stack:
 
 def image(c: Kosmos2VisionConfig) -> spec.Stack:
     """CLIP's."""
-    return replace(clip_towers.image(c), layer_class="Kosmos2VisionEncoderLayer")  # type: ignore[arg-type]
+    return replace(clip_towers.image(c), layer_class="Kosmos2VisionEncoderLayer")  # type: ignore[arg-type]  # CLIP's fields
 
 
 def queries(c: Kosmos2Config) -> LatentQueries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.multimodal.cross_attention_layers import (
@@ -164,17 +164,18 @@ VISION_NAMES = spec.Names(
 )
 
 
-def layers(c: MllamaVisionConfig, count: int, gate: str = "") -> dict[str, Any]:
+def layers(c: MllamaVisionConfig, count: int, gate: Literal["", "zero", "drawn"] = "") -> dict[str, Any]:
     """So many layers, whose results are weighed by such gates."""
     share = spec.Heads(c.attention_heads, c.attention_heads, c.hidden_size // c.attention_heads)
     norm = spec.Norm("layer", c.norm_eps)
-    parts = {
-        "attention": spec.Attention(share, bias=False, out_bias=False),
-        "feedforward": spec.FeedForward(c.intermediate_size, c.hidden_act),
-    }
-    made: Any = tuple(spec.Part(mixer, role, norm, gate=gate) for role, mixer in parts.items())  # type: ignore[arg-type]
+    attention = spec.Attention(share, bias=False, out_bias=False)
+    feedforward = spec.FeedForward(c.intermediate_size, c.hidden_act)
+    parts = (
+        spec.Part(attention, "attention", norm, gate=gate),
+        spec.Part(feedforward, "feedforward", norm, gate=gate),
+    )
     return {
-        "layers": (spec.Layer(made),) * count,
+        "layers": (spec.Layer(parts),) * count,
         "width": c.hidden_size,
         "layer_class": "MllamaVisionEncoderLayer",
         "initial_std": c.initializer_range,

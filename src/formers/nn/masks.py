@@ -315,7 +315,8 @@ class Written(Mask):
         place = by_sizes(batch, id(query), id(key))
         if torch.compiler.is_dynamo_compiling():
             found = self.listed.once(place, lambda: (materialise(self.mask, batch, query, key), query, key))
-            return found[0]  # type: ignore[no-any-return]
+            recorded: Tensor | None = found[0]
+            return recorded
         if place not in self.held:
             self.held[place] = (materialise(self.mask, batch, query, key), query, key)
         return self.held[place][0]

@@ -115,7 +115,8 @@ class Memo:
     def once(self, key: object, make: Callable[[], T]) -> T:
         """The value under `key`, made where it is missing."""
         if isinstance(key, tuple) and torch.compiler.is_dynamo_compiling():
-            return self._listed.once(key, make)  # type: ignore[no-any-return]
+            found: T = self._listed.once(key, make)
+            return found
         if key not in self._held:
             self._held[key] = make()
         return self._held[key]  # type: ignore[return-value]

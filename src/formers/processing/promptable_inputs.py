@@ -53,7 +53,7 @@ class PointedImageProcessor(BaseImageProcessor):
 class StretchedImageProcessor(PointedImageProcessor):
     """As `PointedImageProcessor`, of pictures that fill what the model reads, whatever their form."""
 
-    post_process_masks = staticmethod(mask_generation.in_whole_pictures)  # type: ignore[assignment]
+    post_process_masks = staticmethod(mask_generation.in_whole_pictures)  # type: ignore[assignment]  # pictures have no padding
 
     def _beside(self, sizes: list[Sizes]) -> dict[str, Any]:
         """(height, width) of each picture as it came."""

@@ -42,7 +42,7 @@ _NEVER_CALLED = {name: instead for instead, names in _INSTEAD.items() for name i
 
 def for_callers(method: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a method that older subclasses call and this trainer does not: it is no override."""
-    method.for_callers = True  # type: ignore[attr-defined]
+    method.for_callers = True  # type: ignore[attr-defined]  # functions take any attribute
     return method
 
 

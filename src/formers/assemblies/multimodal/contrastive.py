@@ -192,7 +192,10 @@ class Dual(Composite):
             refuse_inputs(model, given, names)
             return_dict, ask = given.pop("return_dict", None), taken_ask(model, given)
             states = self.states(model, name, given, ask)
-            return returned(self._offered(model, name, states), return_dict, model.config)  # type: ignore[no-any-return]
+            found: tuple[Any, ...] | BaseModelOutputWithPooling = returned(
+                self._offered(model, name, states), return_dict, model.config
+            )
+            return found
 
         return features
 
