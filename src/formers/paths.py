@@ -99,7 +99,10 @@ PATHS: dict[str, str] = {
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
     "backbone_utils": "BackboneMixin",
-    "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
+    "cache_utils": (
+        "Cache DynamicCache DynamicLayer DynamicSlidingWindowLayer EncoderDecoderCache HybridCache "
+        "MambaCache QuantizedCache SlidingWindowCache StaticCache StaticLayer"
+    ),
     "configuration_utils": "layer_type_validation PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "conversion_mapping": (
         "USER_REGISTERED_MAPPINGS _MODEL_TO_CONVERSION_PATTERN extract_weight_conversions_for_model "

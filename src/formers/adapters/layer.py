@@ -172,6 +172,10 @@ class AdapterLayer(nn.Module):
             if name in table:
                 del table[name]
 
+    def stored(self, table: str, name: str, value: Tensor) -> Tensor:
+        """What files hold of an adapter's weight in a table."""
+        return value
+
     # -- computing -------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

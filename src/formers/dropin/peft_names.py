@@ -16,7 +16,7 @@ PATHS = frozenset(
         *("tuners.tuners_utils", "tuners.lycoris_utils", "tuners.mixed"),
         *(f"tuners.{method}{part}" for method in _METHODS for part in ("", ".config", ".layer", ".model")),
         *(f"tuners.{method}{part}" for method in _PROMPTS for part in ("", ".config", ".model")),
-        *("functional", "optimizers", "utils.integrations"),
+        *("functional", "helpers", "optimizers", "tuners.lora.dora", "utils.hotswap", "utils.integrations"),
         *("utils", "utils.other", "utils.peft_types", "utils.save_and_load", "utils.constants"),
     )
 )
