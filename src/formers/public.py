@@ -65,6 +65,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("AutoPeftModelForQuestionAnswering", "AutoPeftModelForSeq2SeqLM"),
         *("AutoPeftModelForSequenceClassification", "AutoPeftModelForTokenClassification"),
     ),
+    "formers.core.more_script_names": (
+        *("Chat", "DummyObject", "InputExample", "InputFeatures", "assert_device_map", "get_device_map"),
+        *("is_valid_message", "merge_with_config_defaults", "resolve_internal_import"),
+    ),
     "formers.core.script_names": (
         *("bytes_to_unicode", "check_torch_load_is_safe", "is_flash_attention_requested"),
         *("layer_type_validation", "whitespace_tokenize", "working_or_temp_dir"),
@@ -105,7 +109,10 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "is_offline_mode",
         "is_remote_url",
     ),
+    "formers.configs.backbone": ("BackboneConfigMixin",),
     "formers.model.base": ("PreTrainedModel",),
+    "formers.model.building": ("no_init_weights",),
+    "formers.model.handwritten": ("ModuleUtilsMixin",),
     "formers.nn.additive": (
         *("AttentionMaskConverter", "_prepare_4d_attention_mask", "_prepare_4d_causal_attention_mask"),
         "_prepare_4d_causal_attention_mask_for_sdpa",
@@ -114,7 +121,13 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.nn.custom_layers": (
         *("FlashAttentionKwargs", "GradientCheckpointingLayer", "LossKwargs", "ROPE_INIT_FUNCTIONS"),
         *("TransformersKwargs", "dynamic_rope_update", "prepare_fa_kwargs_from_position_ids"),
-        "shift_tokens_right",
+        *("rope_config_validation", "shift_tokens_right"),
+    ),
+    "formers.nn.head_modules": (
+        *("BertPooler", "BigBirdClassificationHead", "ElectraClassificationHead", "FlaubertSequenceSummary"),
+        *("LongformerClassificationHead", "NystromformerClassificationHead", "RobertaClassificationHead"),
+        *("RobertaLMHead", "SequenceSummary", "XIELUActivation", "XLMSequenceSummary"),
+        *("XLNetSequenceSummary", "rms_forward"),
     ),
     "formers.nn.interface": (
         *("ALL_ATTENTION_FUNCTIONS", "AttentionInterface", "eager_attention_forward"),
@@ -177,6 +190,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
         *("get_json_schema", "get_tokenizer_config"),
     ),
     "formers.tokenization.languages": ("LANGUAGES", "TO_LANGUAGE_CODE"),
+    "formers.tokenization.normalizers": ("BasicTextNormalizer", "EnglishTextNormalizer"),
+    "formers.tokenization.slow_parts": ("BasicTokenizer", "WordpieceTokenizer"),
     "formers.tokenization.tools": ("DocstringParsingException", "TypeHintParsingException"),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "AutoVideoProcessor", "BaseImageProcessor"),
@@ -188,6 +203,9 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.processing.audio.reading": ("load_audio",),
     "formers.processing.audio.spectra": PROCESSING["audio.spectra"],
     "formers.processing.documents": ("load_pages",),
+    "formers.processing.films_by_shape": (
+        *("VideoMetadata", "group_videos_by_shape", "make_batched_videos", "reorder_videos"),
+    ),
     "formers.processing.grouping": PROCESSING["grouping"],
     "formers.processing.keywords": PROCESSING["keywords"],
     "formers.processing.kinds": PROCESSING["kinds"],
@@ -274,7 +292,13 @@ _TABLE: dict[str, tuple[str, ...]] = {
         "set_seed",
     ),
     "formers.training.cards": ("extract_hyperparameters_from_trainer", "make_markdown_table"),
+    "formers.training.callbacks.progress": ("NotebookProgressCallback",),
     "formers.training.data": ("has_length",),
+    "formers.training.data.text_files": ("LineByLineTextDataset", "TextDataset"),
+    "formers.training.resuming_names": (
+        *("AcceleratorConfig", "is_optimizer_factory", "safe_globals", "set_rng_state_for_device"),
+        "validate_quantization_for_training",
+    ),
     "formers.training.script_names": (
         *("DEFAULT_CALLBACKS", "get_length_grouped_indices", "is_local_dist_rank_0"),
         *("remove_dummy_checkpoint", "FSDP_MODEL_NAME", "OPTIMIZER_NAME"),

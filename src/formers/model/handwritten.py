@@ -244,6 +244,34 @@ class Handwritten:
         return bool(self.__dict__.get("peft_config"))
 
 
+class ModuleUtilsMixin(Handwritten):
+    """`Handwritten` for modules that are no `PreTrainedModel`: dtype and device are those of their parameters."""
+
+    @property
+    def dtype(self) -> torch.dtype:  # type: ignore[override]  # read alone
+        """Of the first parameter; torch's default without any."""
+        module: Any = self
+        return next((one.dtype for one in module.parameters()), torch.get_default_dtype())
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]  # likewise
+        """Where the first parameter is."""
+        module: Any = self
+        return next((one.device for one in module.parameters()), torch.device("cpu"))
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Number of parameters; shared ones count once."""
+        module: Any = self
+        tables = {
+            id(p) for one in module.modules() if isinstance(one, nn.Embedding) for p in one.parameters()
+        }
+        return sum(
+            one.numel()
+            for one in module.parameters()
+            if (one.requires_grad or not only_trainable) and not (exclude_embeddings and id(one) in tables)
+        )
+
+
 def loss_of(name: str, losses: Mapping[str, Any]) -> str:
     """The loss that a class's name says: `LlamaForCausalLM` -> `ForCausalLM`; empty where none."""
     found = [loss for loss in losses if loss in name or loss.replace("ForMaskedLM", "ForPreTraining") == name]
