@@ -42,7 +42,8 @@ _DOCSTRINGS = (
     "add_start_docstrings_to_model_forward copy_func replace_return_docstrings"
 )
 _GENERIC = (
-    "merge_with_config_defaults ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
+    "merge_with_config_defaults "
+    "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
     "OutputRecorder can_return_tuple is_flash_attention_requested torch_float torch_int is_torch_fx_proxy "
     "working_or_temp_dir"
 )
@@ -251,7 +252,8 @@ PATHS: dict[str, str] = {
     "tokenization_utils_base": _TOKENIZING,
     "tokenization_utils_fast": "PreTrainedTokenizerFast",
     "trainer": (
-        "DEFAULT_CALLBACKS Trainer safe_globals validate_quantization_for_training FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME "
+        "DEFAULT_CALLBACKS Trainer safe_globals validate_quantization_for_training "
+        "FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME "
         "SCHEDULER_NAME TRAINER_STATE_NAME TRAINING_ARGS_NAME get_parameter_names get_model_param_count"
     ),
     "trainer_callback": (
@@ -287,7 +289,8 @@ PATHS: dict[str, str] = {
     "utils.hp_naming": "TrialShortNamer",
     "utils.model_parallel_utils": "assert_device_map get_device_map",
     "utils.notebook": "NotebookProgressCallback",
-    "utils.import_utils": "DummyObject resolve_internal_import check_torch_load_is_safe OptionalDependencyNotAvailable requires_backends *is_",
+    "utils.import_utils": "DummyObject resolve_internal_import check_torch_load_is_safe "
+    "OptionalDependencyNotAvailable requires_backends *is_",
     "utils.logging": "",
     "utils.output_capturing": "OutputRecorder capture_outputs",
     "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "

@@ -105,7 +105,7 @@ def hotswap_adapter(
 
     Raises:
         OSError: when there is no such adapter.
-        ValueError: for adapters that compute otherwise (see `check_hotswap_configs_compatible`), are merged, or
+        ValueError: for adapters that compute otherwise (`check_hotswap_configs_compatible`), are merged, or
             are not there.
         RuntimeError: for weights that have no place in the model. Nothing is changed then.
     """
@@ -157,8 +157,8 @@ def hotswap_adapter_from_state_dict(
 
 def _unplaced(names: list[str]) -> RuntimeError:
     return RuntimeError(
-        f"Hot swapping the adapter did not succeed, unexpected keys found: {', '.join(names)}. The adapters must "
-        "stand on the same leaves, or the new one on fewer"
+        f"Hot swapping the adapter did not succeed, unexpected keys found: {', '.join(names)}. The adapters "
+        "must stand on the same leaves, or the new one on fewer"
     )
 
 
@@ -201,8 +201,8 @@ def _check_ranks(made: Mapping[str, Tensor], state: Mapping[str, Any], layers: M
             continue
         if axis is None or old[:axis] + old[axis + 1 :] != new[:axis] + new[axis + 1 :]:
             raise RuntimeError(
-                f"Hot swapping the adapter did not succeed: {key} is {new} in the new adapter and {old} in the "
-                "model"
+                f"Hot swapping the adapter did not succeed: {key} is {new} in the new adapter and {old} in "
+                "the model"
             )
         larger.append(new[axis])
     if larger:
@@ -242,7 +242,8 @@ def _check_rank(layers: list[LoraLayer], rank: int) -> None:
         highest, groups = max(layer.r.values(), default=0), layer.groups
         if highest > rank:
             raise ValueError(
-                f"Trying to pad the adapter to the target rank {rank}, but the original rank is larger ({highest})."
+                f"Trying to pad the adapter to the target rank {rank}, but the original rank is larger "
+                f"({highest})."
             )
         if rank % groups:
             raise ValueError(

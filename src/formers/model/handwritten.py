@@ -193,7 +193,7 @@ class Handwritten:
         name = getattr(self.config, "loss_type", None) or loss_of(type(self).__name__, LOSS_MAPPING)
         if name not in LOSS_MAPPING:
             raise AttributeError(
-                f"{type(self).__name__} has no loss_function: there are losses for {', '.join(LOSS_MAPPING)}; "
+                f"{type(self).__name__} has no loss_function; there are those of {', '.join(LOSS_MAPPING)}: "
                 "set one of your own, or say config.loss_type"
             )
         return LOSS_MAPPING[name]
@@ -245,7 +245,7 @@ class Handwritten:
 
 
 class ModuleUtilsMixin(Handwritten):
-    """`Handwritten` for modules that are no `PreTrainedModel`: dtype and device are those of their parameters."""
+    """`Handwritten` for modules that are no `PreTrainedModel`."""
 
     @property
     def dtype(self) -> torch.dtype:  # type: ignore[override]  # read alone

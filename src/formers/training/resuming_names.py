@@ -15,7 +15,7 @@ from formers.core.notices import notice, refuse_unknown
 
 
 def safe_globals() -> AbstractContextManager[Any]:
-    """Lets `torch.load(weights_only=True)` read arrays of NumPy, as states of random numbers hold, in a `with`."""
+    """In a `with`, `torch.load(weights_only=True)` reads arrays of NumPy, as states of random numbers are."""
     parts = [np._core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
     return torch.serialization.safe_globals(parts)
 
