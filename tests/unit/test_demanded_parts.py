@@ -21,11 +21,16 @@ from formers.core import more_script_names
 from formers.training import resuming_names
 
 SIZES = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 16}
-CONFIG = types.SimpleNamespace(
-    **SIZES, vocab_size=11, num_labels=3, classifier_dropout=0.1, hidden_dropout_prob=0.2, layer_norm_eps=1e-5,
-    hidden_act="gelu",
-)  # fmt: skip
+MORE = {"vocab_size": 11, "num_labels": 3, "classifier_dropout": 0.1, "hidden_dropout_prob": 0.2}
+CONFIG = types.SimpleNamespace(**SIZES, **MORE, layer_norm_eps=1e-5, hidden_act="gelu")
 SUMMARY = {"summary_use_proj": True, "summary_proj_to_labels": True, "summary_activation": "tanh"}
+
+
+def summing(kind):
+    """A config whose summary is of that kind."""
+    return types.SimpleNamespace(**vars(CONFIG), **SUMMARY, summary_type=kind)
+
+
 HEADS = {
     "BertPooler": (modeling_bert, CONFIG),
     "BigBirdClassificationHead": (modeling_big_bird, CONFIG),
@@ -33,10 +38,10 @@ HEADS = {
     "RobertaClassificationHead": (modeling_roberta, CONFIG),
     "RobertaLMHead": (modeling_roberta, CONFIG),
     **{
-        f"XLMSequenceSummary {kind}": (modeling_xlm, types.SimpleNamespace(**vars(CONFIG), **SUMMARY, summary_type=kind))
+        f"XLMSequenceSummary {kind}": (modeling_xlm, summing(kind))
         for kind in ("first", "last", "mean", "cls_index")
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HEADS)

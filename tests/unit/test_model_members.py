@@ -1,4 +1,4 @@
-"""What packages call on models beside computing: masks, halves, losses of their own, checkpointing by hand."""
+"""What packages call on models beside computing: masks, halves, losses, checkpointing."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class _Told(metaclass=_OnPacked):
     def __init__(self, *args: Any, **options: Any) -> None:
         raise TypeError(
             f"{type(self).__name__} is not made by hand: load the model with quantization_config="
-            "BitsAndBytesConfig(...), and let get_peft_model(model, LoraConfig(...)) put adapters on its leaves"
+            "BitsAndBytesConfig(...), and let get_peft_model(model, LoraConfig(...)) put adapters on it"
         )
 
 
