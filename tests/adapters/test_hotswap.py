@@ -31,8 +31,9 @@ def base():
 def saved(folder, seed=1, **how):
     """An adapter that changes results, in a folder."""
     config = formers.LoraConfig(**{**FIRST, **how}, task_type="CAUSAL_LM", init_lora_weights=False)
+    model = base()
     torch.manual_seed(seed)
-    formers.get_peft_model(base(), config).save_pretrained(folder)
+    formers.get_peft_model(model, config).save_pretrained(folder)
     return folder
 
 
@@ -106,6 +107,22 @@ def test_adapters_that_compute_otherwise_are_refused_by_both(change):
         pair = package.LoraConfig(**FIRST), package.LoraConfig(**{**FIRST, **change})
         with pytest.raises(ValueError, match=f"for {next(iter(change))}"):
             swap.check_hotswap_configs_compatible(*pair)
+
+
+def test_a_model_without_a_wrapper_swaps_adapters_under_one_name(tmp_path):
+    model = base()
+    model.enable_peft_hotswap(target_rank=4)
+    for rank in (2, 4, 1):
+        folder = saved(tmp_path / str(rank), rank, r=rank)
+        model.load_adapter(folder, "style")
+        expected = logits(formers.PeftModel.from_pretrained(base(), folder))
+        torch.testing.assert_close(logits(model), expected, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="existing adapter"):
+        model.load_adapter(folder, "other", hotswap=True)
+    with pytest.raises(ValueError, match="already exists"):
+        model.load_adapter(folder, "style", hotswap=False)
+    with pytest.raises(RuntimeError, match="before loading"):
+        model.enable_peft_hotswap()
 
 
 def test_what_does_not_fit_changes_nothing(tmp_path):
