@@ -42,7 +42,7 @@ _DOCSTRINGS = (
     "add_start_docstrings_to_model_forward copy_func replace_return_docstrings"
 )
 _GENERIC = (
-    "merge_with_config_defaults "
+    "check_model_inputs merge_with_config_defaults "
     "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
     "OutputRecorder can_return_tuple is_flash_attention_requested torch_float torch_int is_torch_fx_proxy "
     "working_or_temp_dir"
@@ -114,6 +114,7 @@ PATHS: dict[str, str] = {
         "Chunk Concatenate ConversionOps MergeModulelist SplitModulelist Transpose WeightConverter "
         "WeightRenaming WeightTransform dot_natural_key rename_source_key revert_weight_conversion"
     ),
+    "convert_slow_tokenizer": "convert_slow_tokenizer",
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
     "data.datasets": "",
@@ -124,6 +125,8 @@ PATHS: dict[str, str] = {
     "data.processors.squad": "whitespace_tokenize",
     "data.processors.utils": "InputExample InputFeatures",
     "deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
+    "distributed": "",
+    "distributed.utils": "is_dtensor",
     "dynamic_module_utils": (
         "check_imports custom_object_save get_cached_module_file get_class_from_dynamic_module "
         "get_class_in_module get_imports get_relative_import_files get_relative_imports "
@@ -154,7 +157,8 @@ PATHS: dict[str, str] = {
     "image_processing_base": "BatchFeature ImageProcessingMixin",
     "image_processing_utils": f"BaseImageProcessor BatchFeature ImageProcessingMixin {_SIZES}",
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
-    "image_transforms": " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
+    "image_transforms": "center_to_corners_format "
+    + " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
     "generation_utils": "GenerationMixin LogitsProcessorList StoppingCriteriaList top_k_top_p_filtering",
     "initialization": "no_init_weights",
@@ -164,6 +168,7 @@ PATHS: dict[str, str] = {
     ),
     "integrations.accelerate": "",
     "integrations.deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
+    "integrations.flex_attention": "compile_friendly_flex_attention flex_attention_forward repeat_kv",
     "integrations.fsdp": "is_fsdp_enabled",
     "integrations.hub_kernels": "lazy_load_kernel",
     "integrations.integration_utils": f"{_TRACKERS} default_logdir *is_",
@@ -175,7 +180,7 @@ PATHS: dict[str, str] = {
     "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor AutoVideoProcessor",
-    "models.auto.auto_factory": "_BaseAutoModelClass",
+    "models.auto.auto_factory": "_BaseAutoModelClass getattribute_from_module model_type_to_module_name",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.feature_extraction_auto": "AutoFeatureExtractor",
     "models.auto.image_processing_auto": "AutoImageProcessor IMAGE_PROCESSOR_MAPPING_NAMES",
@@ -192,6 +197,7 @@ PATHS: dict[str, str] = {
         "_prepare_4d_causal_attention_mask_for_sdpa"
     ),
     "modeling_flash_attention_utils": "FlashAttentionKwargs prepare_fa_kwargs_from_position_ids",
+    "modeling_gguf_pytorch_utils": "*is_",
     "modeling_layers": "GradientCheckpointingLayer",
     "modeling_outputs": _OUTPUTS,
     "modeling_rope_utils": "ROPE_INIT_FUNCTIONS dynamic_rope_update rope_config_validation",
@@ -217,6 +223,9 @@ PATHS: dict[str, str] = {
     "pipelines.question_answering": "QuestionAnsweringArgumentHandler QuestionAnsweringPipeline SquadExample",
     "pipelines.table_question_answering": (
         "TableQuestionAnsweringArgumentHandler TableQuestionAnsweringPipeline"
+    ),
+    "pipelines.text2text_generation": (
+        "SummarizationPipeline Text2TextGenerationPipeline TranslationPipeline"
     ),
     "pipelines.text_classification": "ClassificationFunction TextClassificationPipeline",
     "pipelines.zero_shot_classification": "ZeroShotClassificationPipeline",

@@ -67,7 +67,8 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.core.more_script_names": (
         *("Chat", "DummyObject", "InputExample", "InputFeatures", "assert_device_map", "get_device_map"),
-        *("is_valid_message", "merge_with_config_defaults", "resolve_internal_import"),
+        *("check_model_inputs", "getattribute_from_module", "is_valid_message"),
+        *("merge_with_config_defaults", "model_type_to_module_name", "resolve_internal_import"),
     ),
     "formers.core.script_names": (
         *("bytes_to_unicode", "check_torch_load_is_safe", "is_flash_attention_requested"),
@@ -113,6 +114,9 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.model.base": ("PreTrainedModel",),
     "formers.model.building": ("no_init_weights",),
     "formers.model.handwritten": ("ModuleUtilsMixin",),
+    "formers.model.tensor_parallel": ("is_dtensor",),
+    "formers.core.boxes": ("center_to_corners_format",),
+    "formers.nn.flex_functions": ("compile_friendly_flex_attention", "flex_attention_forward"),
     "formers.nn.additive": (
         *("AttentionMaskConverter", "_prepare_4d_attention_mask", "_prepare_4d_causal_attention_mask"),
         "_prepare_4d_causal_attention_mask_for_sdpa",
@@ -191,7 +195,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     ),
     "formers.tokenization.languages": ("LANGUAGES", "TO_LANGUAGE_CODE"),
     "formers.tokenization.normalizers": ("BasicTextNormalizer", "EnglishTextNormalizer"),
-    "formers.tokenization.slow_parts": ("BasicTokenizer", "WordpieceTokenizer"),
+    "formers.tokenization.slow_parts": ("BasicTokenizer", "WordpieceTokenizer", "convert_slow_tokenizer"),
     "formers.tokenization.tools": ("DocstringParsingException", "TypeHintParsingException"),
     "formers.processing": (
         *("AutoFeatureExtractor", "AutoImageProcessor", "AutoVideoProcessor", "BaseImageProcessor"),

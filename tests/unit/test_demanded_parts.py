@@ -172,3 +172,29 @@ def test_rotary_settings_that_no_rule_reads_are_refused():
 def test_models_of_processors_are_named_by_type():
     assert formers.PROCESSOR_MAPPING_NAMES["clip"] == "CLIPProcessor"
     assert formers.IMAGE_PROCESSOR_MAPPING_NAMES["vit"] == "ViTImageProcessor"
+
+
+def test_flex_attention_is_attention():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(1, 4, 3, 8), torch.randn(1, 2, 3, 8), torch.randn(1, 2, 3, 8)
+    mask = torch.full((1, 1, 3, 3), -torch.inf).triu(1)
+    found, _ = formers.flex_attention_forward(torch.nn.Identity(), q, k, v, mask, scaling=0.3)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, scale=0.3, enable_gqa=True
+    )
+    torch.testing.assert_close(found, expected.transpose(1, 2))
+    with pytest.raises(ValueError, match="no dropout"):
+        formers.flex_attention_forward(torch.nn.Identity(), q, k, v, mask, dropout=0.1)
+
+
+def test_names_are_found_in_modules_or_in_the_package():
+    assert formers.getattribute_from_module(torch.nn, ("Linear", "BertConfig")) == (
+        torch.nn.Linear,
+        formers.BertConfig,
+    )
+    with pytest.raises(ValueError, match="Could not find"):
+        formers.getattribute_from_module(torch.nn, "NothingOfTheKind")
+    box = np.array([[2.0, 2.0, 2.0, 4.0]])
+    assert formers.center_to_corners_format(box).tolist() == [[1.0, 0.0, 3.0, 4.0]]
+    assert formers.center_to_corners_format(torch.tensor(box)).tolist() == [[1.0, 0.0, 3.0, 4.0]]
+    assert not formers.is_dtensor(torch.zeros(1))

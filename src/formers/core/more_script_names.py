@@ -89,6 +89,35 @@ def merge_with_config_defaults(func: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+check_model_inputs = merge_with_config_defaults  # its name before 5.2
+
+
+def model_type_to_module_name(key: str) -> str:
+    """The folder of a model type: with underscores."""
+    return key.replace("-", "_")
+
+
+def getattribute_from_module(module: ModuleType, attr: Any) -> Any:
+    """A name of a module, or of the package where the module has none; tuples and dicts of names likewise.
+
+    Raises:
+        ValueError: where neither has it.
+    """
+    if attr is None:
+        return None
+    if isinstance(attr, tuple):
+        return tuple(getattribute_from_module(module, one) for one in attr)
+    if isinstance(attr, dict):
+        return {key: getattribute_from_module(module, one) for key, one in attr.items()}
+    import formers
+
+    found = getattr(module, attr, None)
+    found = getattr(formers, attr, None) if found is None else found
+    if found is None:
+        raise ValueError(f"Could not find {attr} neither in {module} nor in {formers}!")
+    return found
+
+
 class DummyObject(type):
     """The class of classes that say, when they are used, which packages they need (`_backends`)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -76,3 +77,13 @@ class WordpieceTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """The pieces of a text whose words stand between spaces."""
         return list(self._backend.encode(text, add_special_tokens=False).tokens)
+
+
+def convert_slow_tokenizer(transformer_tokenizer: Any, from_tiktoken: bool = False) -> Tokenizer:
+    """The `tokenizers.Tokenizer` of a tokenizer, a copy: all of them run on that library here.
+
+    Args:
+        transformer_tokenizer: one of this package.
+        from_tiktoken: changes nothing: such files are read as all others.
+    """
+    return Tokenizer.from_str(transformer_tokenizer.backend_tokenizer.to_str())
