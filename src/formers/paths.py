@@ -286,6 +286,7 @@ PATHS: dict[str, str] = {
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
     "utils.backbone_utils": "BackboneConfigMixin BackboneMixin",
     "utils.constants": _COLOURS,
+    "video_processing_utils": "BaseVideoProcessor BatchFeature SizeDict",
     "video_utils": "VideoInput VideoMetadata group_videos_by_shape make_batched_videos reorder_videos",
     "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} DUMMY_INPUTS DUMMY_MASK get_json_schema "
     "requires_backends "

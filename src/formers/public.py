@@ -210,6 +210,7 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.processing.films_by_shape": (
         *("VideoMetadata", "group_videos_by_shape", "make_batched_videos", "reorder_videos"),
     ),
+    "formers.processing.video": ("BaseVideoProcessor",),
     "formers.processing.grouping": PROCESSING["grouping"],
     "formers.processing.keywords": PROCESSING["keywords"],
     "formers.processing.kinds": PROCESSING["kinds"],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 def compile_friendly_flex_attention(
     query: Tensor, key: Tensor, value: Tensor, training: bool = False, **kwargs: Any
 ) -> Any:
-    """torch's `flex_attention`, which a compiler around it compiles along.
+    """The `flex_attention` of torch, which a compiler around it compiles along.
 
     Args:
         query: [B, H, T, D].
