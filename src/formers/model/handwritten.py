@@ -190,7 +190,7 @@ class Handwritten:
             return self._own_loss
         from formers.nn.named_losses import LOSS_MAPPING
 
-        name = getattr(self.config, "loss_type", None) or loss_of(type(self).__name__, LOSS_MAPPING)
+        name = getattr(self.config, "loss_type", None) or loss_of(self, LOSS_MAPPING)
         if name not in LOSS_MAPPING:
             raise AttributeError(
                 f"{type(self).__name__} has no loss_function; there are those of {', '.join(LOSS_MAPPING)}: "
@@ -272,7 +272,12 @@ class ModuleUtilsMixin(Handwritten):
         )
 
 
-def loss_of(name: str, losses: Mapping[str, Any]) -> str:
-    """The loss that a class's name says: `LlamaForCausalLM` -> `ForCausalLM`; empty where none."""
-    found = [loss for loss in losses if loss in name or loss.replace("ForMaskedLM", "ForPreTraining") == name]
-    return max(found, key=len, default="")
+# what a task's losses are called where its classes are not
+_OF_TASKS = {"causal_lm": "ForCausalLM", "masked_lm": "ForMaskedLM", "seq2seq_lm": "ForCausalLM"}
+
+
+def loss_of(model: Any, losses: Mapping[str, Any]) -> str:
+    """The loss that a model's class says: `LlamaForCausalLM` -> `ForCausalLM`; empty where none."""
+    name = type(model).__name__
+    task = getattr(getattr(model, "_task", None), "key", "")
+    return max((loss for loss in losses if loss in name), key=len, default=_OF_TASKS.get(task, ""))

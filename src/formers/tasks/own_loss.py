@@ -22,7 +22,7 @@ def put_own_loss(model: Any, made: ModelOutput, targets: Mapping[str, Any], item
     Raises:
         TypeError: for a head whose loss goes by no such function.
     """
-    kind = loss_of(type(model).__name__, LOSS_MAPPING)
+    kind = loss_of(model, LOSS_MAPPING)
     count = {} if items is None else {"num_items_in_batch": items}
     if kind == "ForQuestionAnswering":
         ends = (targets["start_positions"], targets["end_positions"])

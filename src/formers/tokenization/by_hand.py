@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from formers.hub import Source, split_hub_keywords
@@ -81,7 +80,7 @@ class Places:
 
 
 class HandDecoder(Decoder):
-    """Joins tokens as a class written by hand says; added ones stand between spaces."""
+    """Joins tokens, added ones among them, as a class written by hand says."""
 
     def __init__(self, tokenizer: Any, joins: bool) -> None:
         super().__init__(tokenizer._vocabulary)
@@ -103,20 +102,9 @@ class HandDecoder(Decoder):
         for row in ids if batched else [ids]:
             check_ids(row)
             tokens = self._tokenizer.convert_ids_to_tokens(row, skip_special_tokens=skip_special)
-            text = self._text(tokens)
+            text = self.join(tokens)
             texts.append(cleaner(text) if clean or (clean is None and usual) else text)
         return texts if batched else texts[0]
-
-    def _text(self, tokens: list[str]) -> str:
-        added = set(self._tokenizer.added_tokens_encoder)
-        edges = [i for i, token in enumerate(tokens) if token in added]
-        parts = []
-        for before, at in pairwise([-1, *edges, len(tokens)]):
-            if at > before + 1:
-                parts.append(self.join(tokens[before + 1 : at]))
-            if at < len(tokens):
-                parts.append(tokens[at])
-        return " ".join(parts)
 
     def join(self, tokens: list[str]) -> str:
         """By `convert_tokens_to_string`, where the class has one."""

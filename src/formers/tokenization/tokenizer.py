@@ -108,7 +108,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         order = ("vocab", "merges") if self.recipe is None else self.recipe.order
         given = classes.sources(args, named, name, order)
         settings |= {name: given.pop(name) for name in set(given) - set(classes.SOURCES)}
-        if not given and by_hand.is_by_hand(type(self), PreTrainedTokenizerFast):
+        whole = "tokenizer_object" in given or "tokenizer_file" in given
+        if not whole and by_hand.is_by_hand(type(self), PreTrainedTokenizerFast):
             self._begin_by_hand(settings)
             return
         settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()", self.recipe)
@@ -122,8 +123,10 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         """Set up a tokenizer whose class cuts texts itself; it may have settings of its own."""
         recorded = settings.pop("added_tokens_decoder", {})
         added = {int(index): added_token(token) for index, token in recorded.items()}
+        own = dict(self.__dict__)  # what the constructor set up before
         self._given: dict[str, Any] = {}
         self._settle(by_hand.backend_of(self, settings), settings, settings, added, from_file=False)
+        self.__dict__.update(own)
         by_hand.settle(self, PreTrainedTokenizerFast)
 
     @classmethod
