@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-import transformers
 from torch import nn
 
 import formers
@@ -12,31 +11,30 @@ import formers
 SIZES = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 16}
 
 
-def pair(name="BertModel", **more):
-    """A model of ours and the reference's, with the same config."""
-    config = {"vocab_size": 12, **SIZES, **more}
-    kind = name.replace("Model", "Config")
-    return [getattr(one, name)(getattr(one, kind)(**config)).eval() for one in (formers, transformers)]
+def bert():
+    return formers.BertModel(formers.BertConfig(vocab_size=12, **SIZES)).eval()
 
 
-def test_masks_are_those_of_the_reference():
-    ours, theirs = pair()
-    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
-    for one in (mask, mask[:, None].expand(2, 3, 3)):
-        torch.testing.assert_close(
-            ours.get_extended_attention_mask(one, (2, 3)), theirs.get_extended_attention_mask(one, (2, 3))
-        )
-        torch.testing.assert_close(ours.invert_attention_mask(one), theirs.invert_attention_mask(one))
-    ours.config.is_decoder = True
-    causal = ours.get_extended_attention_mask(mask, (2, 3)) == 0
+def test_masks_are_added_to_scores():
+    """0 where a key counts and else the least number, as up to release 4 of the ecosystem."""
+    model, mask = bert(), torch.tensor([[1, 1, 0], [1, 0, 0]])
+    least = torch.finfo(torch.float32).min
+    expected = torch.tensor([[0.0, 0.0, least], [0.0, least, least]])[:, None, None]  # [B, 1, 1, S]
+    assert torch.equal(model.get_extended_attention_mask(mask, (2, 3)), expected)
+    assert torch.equal(model.invert_attention_mask(mask), expected)
+    whole = model.get_extended_attention_mask(mask[:, None].expand(2, 3, 3), (2, 3))
+    assert torch.equal(whole, expected.expand(2, 1, 3, 3))
+    assert model.invert_attention_mask(mask, torch.float16).dtype == torch.float16
+    model.config.is_decoder = True
+    causal = model.get_extended_attention_mask(mask, (2, 3)) == 0
     assert causal[0, 0].tolist() == [[True, False, False], [True, True, False], [True, True, False]]
     with pytest.raises(ValueError, match=r"\[B, S\]"):
-        ours.get_extended_attention_mask(mask[0], (3,))
+        model.get_extended_attention_mask(mask[0], (3,))
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 2)])
 def test_masks_of_heads_have_an_axis_for_everything_else(shape):
-    ours = pair()[0]
+    ours = bert()
     found = ours.get_head_mask(torch.ones(shape), 2)
     assert found.shape == (2, 1, 2, 1, 1)
     assert ours.get_head_mask(torch.ones(shape), 2, is_attention_chunked=True).dim() == 6
@@ -52,16 +50,16 @@ def test_halves_of_a_pair_are_exchanged():
     one.shared = other.shared
     one.lm_head = other.lm_head
     torch.testing.assert_close(one(**given).logits, other(**given).logits)
-    bert = pair()[0]
+    model = bert()
     with pytest.raises(TypeError, match="one stack"):
-        bert.set_decoder(nn.Identity())
-    assert (bert.vocab_size, bert.is_parallelizable, bert.dummy_inputs["input_ids"].shape) == (
+        model.set_decoder(nn.Identity())
+    assert (model.vocab_size, model.is_parallelizable, model.dummy_inputs["input_ids"].shape) == (
         12,
         False,
         (3, 5),
     )
     with pytest.raises(NotImplementedError, match="max_position_embeddings"):
-        bert.resize_position_embeddings(4)
+        model.resize_position_embeddings(4)
 
 
 LABELS = {

@@ -30,7 +30,8 @@ class BasicTokenizer:
         self.do_lower_case, self.strip_accents = do_lower_case, strip_accents
         self.tokenize_chinese_chars, self.do_split_on_punc = tokenize_chinese_chars, do_split_on_punc
         self.never_split = set(never_split or ())
-        self._clean = normalizers.BertNormalizer(True, tokenize_chinese_chars, False, False)
+        clean = normalizers.BertNormalizer(True, tokenize_chinese_chars, False, False)
+        self._clean = normalizers.Sequence([clean, normalizers.NFC()])
         small: list[normalizers.Normalizer] = [normalizers.Lowercase()] if do_lower_case else []
         if strip_accents or (do_lower_case and strip_accents is None):
             small += [normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")]
@@ -70,7 +71,9 @@ class WordpieceTokenizer:
         self.max_input_chars_per_word = max_input_chars_per_word
         held = {token: i for i, token in enumerate(dict.fromkeys(vocab))}
         held.setdefault(self.unk_token, len(held))
-        model = models.WordPiece(held, self.unk_token, max_input_chars_per_word)
+        model = models.WordPiece(
+            vocab=held, unk_token=self.unk_token, max_input_chars_per_word=max_input_chars_per_word
+        )
         self._backend = Tokenizer(model)
         self._backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 
