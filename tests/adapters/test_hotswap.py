@@ -89,18 +89,20 @@ def test_nothing_is_compiled_again(tmp_path):
 
 def test_swaps_by_names_of_weights_are_those_of_the_ecosystem(tmp_path):
     """The same weights by name, in both packages around one model."""
-    made = {}
+    made, sizes = {}, {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = formers.LlamaConfig(vocab_size=20, intermediate_size=16, **sizes)
     for package, swap in ((formers, ours), (peft, theirs)):
-        config = package.LoraConfig(r=4, lora_alpha=8, target_modules=["c_attn"], task_type="CAUSAL_LM")
-        model = package.get_peft_model(base(), config).eval()
+        config = package.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], task_type="CAUSAL_LM")
+        torch.manual_seed(0)
+        model = package.get_peft_model(formers.LlamaForCausalLM(shape), config).eval()
         swap.prepare_model_for_compiled_hotswap(model, target_rank=6)
         torch.manual_seed(4)
-        start = "base_model.model.transformer.h.0.attn.c_attn.lora_"
+        start = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
         state = {
             f"{start}A.default.weight": torch.randn(2, 8),
-            f"{start}B.default.weight": torch.randn(24, 2),
+            f"{start}B.default.weight": torch.randn(8, 2),
         }
-        new = package.LoraConfig(r=2, lora_alpha=6, target_modules=["c_attn"], task_type="CAUSAL_LM")
+        new = package.LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj"], task_type="CAUSAL_LM")
         swap.hotswap_adapter_from_state_dict(model, state, "default", new)
         made[package.__name__] = logits(model)
     torch.testing.assert_close(made["formers"], made["peft"], rtol=0, atol=1e-6)

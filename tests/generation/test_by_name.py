@@ -20,7 +20,6 @@ def model():
         formers.GPT2Config(**SHAPE, bos_token_id=0, eos_token_id=1, pad_token_id=2)
     )
     made.generation_config.repetition_penalty = 5.0  # which loops by name leave out
-    made.generation_config.temperature = 0.1
     return made.eval()
 
 
@@ -36,7 +35,7 @@ CALLS = {
     ),
     "sample": (
         lambda m: m.sample(IDS, logits_warper=[formers.TopKLogitsWarper(3)], stopping_criteria=ENDS),
-        {"do_sample": True, "top_k": 3, "temperature": 1.0},
+        {"do_sample": True, "top_k": 3},
     ),
     "beams": (
         lambda m: m.beam_search(

@@ -122,6 +122,7 @@ def hotswap_adapter(
         raise _unplaced(found.unexpected)
     _swap(whole, found.placed, adapter_name, config, found.missing)
     config.inference_mode = held[adapter_name].inference_mode
+    config.target_modules = held[adapter_name].target_modules  # where its leaves stand, some without a change
     held[adapter_name] = config
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from formers.configs import GenerationConfig
 from formers.configs.generation import GENERATION
 from formers.core.outputs import ModelOutput
+from formers.generation.stopping import MaxLengthCriteria, StoppingCriteriaList
 
 
 class BeamSearchScorer:
@@ -133,12 +134,16 @@ class LoopsByName:
     def _by_name(self, input_ids: Tensor, how: dict[str, Any], options: dict[str, Any]) -> Any:
         config = GenerationConfig(**{name: value for name, value in GENERATION.items() if value is not None})
         told = {name: options.pop(name) for name in list(options) if name in GENERATION}
-        criteria = options.get("stopping_criteria")
-        length = told.pop("max_length", None) or getattr(criteria, "max_length", None)
+        criteria = StoppingCriteriaList(options.pop("stopping_criteria", None) or ())
+        length = told.pop("max_length", None) or criteria.max_length
+        options["stopping_criteria"] = StoppingCriteriaList(
+            [one for one in criteria if not isinstance(one, MaxLengthCriteria)]
+        )
         own = self.generation_config
         tokens = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id")
         ids = {name: getattr(own, name) for name in tokens}
-        wanted = {**ids, "top_k": 0, "max_length": length or own.max_length, "use_cache": own.use_cache}
+        wanted = {**ids, "max_length": length or own.max_length, "use_cache": own.use_cache}
+        wanted |= {"top_k": 0} if how["do_sample"] else {}
         for name, value in {**wanted, **how, **told}.items():
             setattr(config, name, value)
         return self.generate(input_ids, generation_config=config, **options)
