@@ -51,6 +51,7 @@ def calls_of(library: Any, held: dict[str, list[Any]], folder: str) -> Calls:
     picture, sound = np.zeros((4, 4, 3), np.uint8), np.zeros(160, np.float32)
     sounds, ids = library.WhisperFeatureExtractor(), torch.tensor([[2, 3]])
     both = library.CLIPProcessor(image_processor=library.CLIPImageProcessor(), tokenizer=tokenizer)
+    both.save_pretrained(f"{folder}/both")
     llama = library.LlamaForCausalLM
     backend = tokenizer.backend_tokenizer
 
@@ -65,7 +66,10 @@ def calls_of(library: Any, held: dict[str, list[Any]], folder: str) -> Calls:
 
     return {
         "cached_file": [lambda **more: library.utils.cached_file(saved, "config.json", **more)],
-        "config.from_pretrained": [lambda **more: library.LlamaConfig.from_pretrained(saved, **more)],
+        "config.from_pretrained": [
+            lambda **more: library.LlamaConfig.from_pretrained(saved, **more),
+            lambda **more: library.AutoConfig.from_pretrained(saved, **more),
+        ],
         "generation_config.from_pretrained": [
             lambda **more: library.GenerationConfig.from_pretrained(saved, **more)
         ],
@@ -85,7 +89,8 @@ def calls_of(library: Any, held: dict[str, list[Any]], folder: str) -> Calls:
         ],
         "processor.batch_decode": [lambda **more: both.batch_decode([[2, 3]], **more)],
         "processor.from_pretrained": [
-            lambda **more: library.ViTImageProcessor.from_pretrained(saved, **more)
+            lambda **more: library.ViTImageProcessor.from_pretrained(saved, **more),
+            lambda **more: library.CLIPProcessor.from_pretrained(f"{folder}/both", **more),
         ],
         "processor.preprocess": [lambda **more: pictures.preprocess(picture, **more)],
         "tokenizer.__call__": [lambda **more: tokenizer("a b", **more)],

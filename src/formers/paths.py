@@ -168,6 +168,7 @@ PATHS: dict[str, str] = {
     ),
     "integrations.accelerate": "",
     "integrations.deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
+    "integrations.flash_attention": "get_target_dtype",
     "integrations.flex_attention": "compile_friendly_flex_attention flex_attention_forward repeat_kv",
     "integrations.fsdp": "is_fsdp_enabled",
     "integrations.hub_kernels": "lazy_load_kernel",
@@ -286,6 +287,7 @@ PATHS: dict[str, str] = {
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
     "utils.backbone_utils": "BackboneConfigMixin BackboneMixin",
     "utils.constants": _COLOURS,
+    "vision_utils": "get_vision_cu_seqlens get_vision_position_ids get_vision_window_index",
     "video_processing_utils": "BaseVideoProcessor BatchFeature SizeDict",
     "video_utils": "VideoInput VideoMetadata group_videos_by_shape make_batched_videos reorder_videos",
     "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} DUMMY_INPUTS DUMMY_MASK get_json_schema "

@@ -116,7 +116,12 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "formers.model.handwritten": ("ModuleUtilsMixin",),
     "formers.model.tensor_parallel": ("is_dtensor",),
     "formers.core.boxes": ("center_to_corners_format",),
-    "formers.nn.flex_functions": ("compile_friendly_flex_attention", "flex_attention_forward"),
+    "formers.nn.flex_functions": (
+        *("compile_friendly_flex_attention", "flex_attention_forward", "get_target_dtype"),
+    ),
+    "formers.nn.patch_rows": (
+        *("get_vision_cu_seqlens", "get_vision_position_ids", "get_vision_window_index"),
+    ),
     "formers.nn.additive": (
         *("AttentionMaskConverter", "_prepare_4d_attention_mask", "_prepare_4d_causal_attention_mask"),
         "_prepare_4d_causal_attention_mask_for_sdpa",

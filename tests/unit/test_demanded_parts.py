@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 import torch
-from transformers import activations, trainer_optimizer, video_utils
+from transformers import activations, trainer_optimizer, video_utils, vision_utils
 from transformers.models.bert import modeling_bert
 from transformers.models.bert.tokenization_bert_legacy import BasicTokenizer, WordpieceTokenizer
 from transformers.models.big_bird import modeling_big_bird
@@ -198,3 +198,19 @@ def test_names_are_found_in_modules_or_in_the_package():
     assert formers.center_to_corners_format(box).tolist() == [[1.0, 0.0, 3.0, 4.0]]
     assert formers.center_to_corners_format(torch.tensor(box)).tolist() == [[1.0, 0.0, 3.0, 4.0]]
     assert not formers.is_dtensor(torch.zeros(1))
+
+
+def test_rows_of_patches_lie_where_the_reference_has_them():
+    grid = torch.tensor([[1, 4, 6], [2, 6, 10]])
+    for how in (False, True):
+        assert torch.equal(
+            formers.get_vision_cu_seqlens(grid, how), vision_utils.get_vision_cu_seqlens(grid, how)
+        )
+        ours, theirs = (one.get_vision_position_ids(grid, 2, how) for one in (formers, vision_utils))
+        assert torch.equal(ours, theirs)
+    ours, theirs = (one.get_vision_window_index(grid, 2, 56, 14) for one in (formers, vision_utils))
+    assert all(map(torch.equal, ours, theirs))
+    told = {"cu_seqlens": grid, "position_ids": grid}
+    assert formers.get_vision_cu_seqlens(grid, kwargs=told) is formers.get_vision_position_ids(
+        grid, 2, kwargs=told
+    )

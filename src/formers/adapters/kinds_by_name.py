@@ -22,6 +22,7 @@ __all__ = [
     "Linear8bitLt",
     "_maybe_include_all_linear_layers",
     "convert_peft_config_for_transformers",
+    "disable_input_dtype_casting",
     "factorization",
     "is_auto_awq_available",
     "is_torchao_available",
@@ -56,6 +57,25 @@ class Linear8bitLt(_Told):
     """LoRA on a linear leaf whose weight is packed in 8 bits."""
 
     packed = _Packed8
+
+
+@contextmanager
+def disable_input_dtype_casting(model: nn.Module, active: bool = True) -> Iterator[None]:
+    """In this `with`, LoRA's leaves read what comes in the dtype that it has.
+
+    Args:
+        model: with adapters on it.
+        active: False changes nothing.
+    """
+    found = [one for one in model.modules() if isinstance(one, Linear)] if active else []
+    before = [one.cast_input_dtype_enabled for one in found]
+    try:
+        for one in found:
+            one.cast_input_dtype_enabled = False
+        yield
+    finally:
+        for one, held in zip(found, before, strict=True):
+            one.cast_input_dtype_enabled = held
 
 
 @contextmanager

@@ -16,7 +16,7 @@ PATHS = frozenset(
         *("tuners.tuners_utils", "tuners.lycoris_utils", "tuners.mixed"),
         *(f"tuners.{method}{part}" for method in _METHODS for part in ("", ".config", ".layer", ".model")),
         *(f"tuners.{method}{part}" for method in _PROMPTS for part in ("", ".config", ".model")),
-        *("functional", "optimizers", "utils.hotswap", "utils.integrations"),
+        *("functional", "helpers", "optimizers", "utils.hotswap", "utils.integrations"),
         "utils.transformers_weight_conversion",
         *("utils", "utils.other", "utils.peft_types", "utils.save_and_load", "utils.constants"),
     )
@@ -37,7 +37,8 @@ _OF_SCRIPTS = (
 )
 _BY_KIND = (
     *("AuxiliaryTrainingWrapper", "Linear4bit", "Linear8bitLt", "_maybe_include_all_linear_layers"),
-    *("convert_peft_config_for_transformers", "factorization", "is_auto_awq_available"),
+    *("convert_peft_config_for_transformers", "disable_input_dtype_casting", "factorization"),
+    "is_auto_awq_available",
     *("is_torchao_available", "onload_layer"),
 )
 

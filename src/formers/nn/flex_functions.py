@@ -75,3 +75,21 @@ def flex_attention_forward(
         kernel_options=kwargs.get("kernel_options"),
     )
     return made.transpose(1, 2).contiguous(), None
+
+
+def get_target_dtype(query: Tensor, module: nn.Module) -> torch.dtype | None:
+    """The dtype that kernels for narrow floats get queries in: None where these are narrow already.
+
+    Args:
+        query: of any shape.
+        module: the layer, whose linear leaves, or whose quantized config, say it outside autocast.
+    """
+    if query.dtype != torch.float32:
+        return None
+    if torch.is_autocast_enabled(query.device.type):
+        return torch.get_autocast_dtype(query.device.type)
+    config = getattr(module, "config", None)
+    if hasattr(config, "_is_quantized"):
+        told: torch.dtype = config.dtype
+        return told
+    return next(one.weight.dtype for one in module.modules() if isinstance(one, nn.Linear))

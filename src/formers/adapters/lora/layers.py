@@ -149,7 +149,7 @@ class Linear(LoraLayer):
         down: Any = self.lora_A[name]
         up: Any = self.lora_B[name]
         narrow = torch.is_autocast_enabled(x.device.type)
-        x = x if narrow else x.to(down.weight.dtype)
+        x = x if narrow or not self.cast_input_dtype_enabled else x.to(down.weight.dtype)
         dropped = self.lora_dropout[name]
         if name in self.lora_magnitude_vector:
             return dora.adapted(self, name, dropped(x), result)
