@@ -121,6 +121,8 @@ def _signature(called: Any) -> inspect.Signature | None:
 
 def _field(library: Any, kind: type[Any], name: str) -> bool:
     """Whether an object made of keywords has that field."""
+    if kind is library.ModelOutput:  # which has the fields that it is made with
+        return bool(getattr(kind(**{name: 1}), name) == 1)
     if dataclasses.is_dataclass(kind):
         return name in {field.name for field in dataclasses.fields(kind)}
     made = kind() if issubclass(kind, (library.PretrainedConfig, library.GenerationConfig)) else kind
