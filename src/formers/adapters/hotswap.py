@@ -85,8 +85,9 @@ def prepare_model_for_compiled_hotswap(
                 _pad(layer, name, target_rank)
                 if configs:  # files say the rank that is stored
                     layer.widen(name, target_rank)
-    for one in configs.values() if target_rank is not None else ():
-        _widen(one, target_rank)
+    if target_rank is not None:
+        for one in configs.values():
+            _widen(one, target_rank)
 
 
 def hotswap_adapter(
@@ -233,9 +234,10 @@ def _pad(layer: LoraLayer, name: str, rank: int) -> None:
     for table, axis in AXES.items():
         held: Any = getattr(layer, table)
         if name in held:
-            one = held[name]
+            one: Any = held[name]
+            weight: Tensor = one.weight if isinstance(one, nn.Module) else one
             size = rank if axis == 0 else rank // layer.groups
-            _set(one, fitted(one.weight if isinstance(one, nn.Module) else one, axis, size, layer.groups))
+            _set(one, fitted(weight, axis, size, layer.groups))
 
 
 def _check_rank(layers: list[LoraLayer], rank: int) -> None:
@@ -254,14 +256,14 @@ def _check_rank(layers: list[LoraLayer], rank: int) -> None:
 
 def _set(held: Any, value: Tensor) -> None:
     """Put a weight in place: of the same shape into the same memory, which what was compiled reads."""
-    parameter = held.weight if isinstance(held, nn.Module) else held
+    parameter: nn.Parameter = held.weight if isinstance(held, nn.Module) else held
     if parameter.shape == value.shape:
         parameter.data.copy_(value)
         return
     parameter.data, parameter.grad = value.contiguous(), None
     if isinstance(held, nn.Linear):
         held.out_features, held.in_features = value.shape
-    elif isinstance(held, nn.Module):
+    elif hasattr(held, "out_channels"):
         held.out_channels, held.in_channels = value.shape[0], value.shape[1] * held.groups
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from formers.configs import GenerationConfig
-from formers.configs.generation import GENERATION
+from formers.configs.defaults import GENERATION
 from formers.core.outputs import ModelOutput
 from formers.generation.stopping import MaxLengthCriteria, StoppingCriteriaList
 
@@ -101,7 +101,8 @@ class LoopsByName:
 
     def group_beam_search(self, input_ids: Tensor, beam_scorer: BeamSearchScorer, **options: Any) -> Any:
         """`beam_search` in groups; a `HammingDiversityLogitsProcessor` says how much they differ."""
-        kept, penalty = [], 0.0
+        kept: list[Any] = []
+        penalty = 0.0
         for one in options.pop("logits_processor", None) or ():
             found = getattr(one, "_diversity_penalty", getattr(one, "diversity_penalty", None))
             penalty, kept = (penalty, [*kept, one]) if found is None else (float(found), kept)

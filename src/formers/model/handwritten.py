@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,17 @@ class Handwritten:
     """
 
     config: Any
-    dtype: torch.dtype
-    device: torch.device
     is_parallelizable: ClassVar[bool] = False
     model_parallel: ClassVar[bool] = False
     _supports_cache_class: ClassVar[bool] = True
     _supports_flash_attn: ClassVar[bool] = False  # attention runs on kernels of torch
     _supports_flash_attn_2: ClassVar[bool] = False
     _own_loss: Callable[..., Any] | None = None
+
+    if TYPE_CHECKING:  # of the model, or the module, that has these methods
+
+        @property
+        def dtype(self) -> torch.dtype: ...
 
     # -- masks --------------------------------------------------------------------------------------
 
@@ -248,13 +251,13 @@ class ModuleUtilsMixin(Handwritten):
     """`Handwritten` for modules that are no `PreTrainedModel`."""
 
     @property
-    def dtype(self) -> torch.dtype:  # type: ignore[override]  # read alone
+    def dtype(self) -> torch.dtype:
         """Of the first parameter; torch's default without any."""
         module: Any = self
         return next((one.dtype for one in module.parameters()), torch.get_default_dtype())
 
     @property
-    def device(self) -> torch.device:  # type: ignore[override]  # likewise
+    def device(self) -> torch.device:
         """Where the first parameter is."""
         module: Any = self
         return next((one.device for one in module.parameters()), torch.device("cpu"))

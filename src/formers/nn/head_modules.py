@@ -177,9 +177,9 @@ class XIELUActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[...] -> [...]."""
-        beta: Any = self.beta
+        beta, eps = (self.get_buffer(name) for name in ("beta", "eps"))
         above = F.softplus(self.alpha_p) * x * x
-        below = (torch.expm1(torch.minimum(x, self.eps)) - x) * (beta + F.softplus(self.alpha_n))
+        below = (torch.expm1(torch.minimum(x, eps)) - x) * (beta + F.softplus(self.alpha_n))
         return torch.where(x > 0, above, below) + beta * x
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from formers.core.outputs import ModelOutput
 from formers.model.handwritten import loss_of
 from formers.nn.named_losses import LOSS_MAPPING
 
 
-def put_own_loss(model: Any, made: ModelOutput, targets: Mapping[str, Any], items: Any) -> None:
+def put_own_loss(model: Any, made: Any, targets: Mapping[str, Any], items: Any) -> None:
     """Compute the loss of what a head made, and put it there.
 
     Args:

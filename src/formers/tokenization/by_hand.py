@@ -36,7 +36,9 @@ _MARKS = ("##", "▁", "Ġ", "</w>", "@@")  # what pieces have that texts have n
 
 def is_by_hand(kind: type[Any], base: type[Any]) -> bool:
     """Whether a class cuts texts itself."""
-    return kind._tokenize is not base._tokenize  # type: ignore[attr-defined]  # of every tokenizer
+    own: Any = kind
+    usual: Any = base
+    return own._tokenize is not usual._tokenize
 
 
 def backend_of(tokenizer: Any, settings: Mapping[str, Any]) -> Tokenizer:

@@ -124,7 +124,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         recorded = settings.pop("added_tokens_decoder", {})
         added = {int(index): added_token(token) for index, token in recorded.items()}
         own = dict(self.__dict__)  # what the constructor set up before
-        self._given: dict[str, Any] = {}
+        self._given = {}
         self._settle(by_hand.backend_of(self, settings), settings, settings, added, from_file=False)
         self.__dict__.update(own)
         by_hand.settle(self, PreTrainedTokenizerFast)

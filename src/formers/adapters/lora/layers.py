@@ -213,7 +213,8 @@ class Embedding(LoraLayer):
     def get_delta_weight(self, name: str) -> Tensor:
         """[tokens, E]."""
         first, second = map(wide, self.factors(name))
-        return (second @ first).t() * self.scaling[name]
+        delta: Tensor = (second @ first).t() * self.scaling[name]
+        return delta
 
 
 class ConvNd(LoraLayer):
@@ -248,7 +249,8 @@ class ConvNd(LoraLayer):
         if self.get_base_layer().groups > 1:  # type: ignore[operator]  # a number
             raise NotImplementedError("adapters of convolutions in groups cannot be merged: keep them beside")
         down, up = map(wide, self.factors(name))
-        return torch.einsum("or,ri...->oi...", up.flatten(1), down) * self.scaling[name]
+        delta: Tensor = torch.einsum("or,ri...->oi...", up.flatten(1), down) * self.scaling[name]
+        return delta
 
 
 def wrap(leaf: nn.Module) -> LoraLayer | None:

@@ -505,7 +505,9 @@ def _register(kind: type[Cache]) -> None:
     )
 
 
-for _kind in (Cache, DynamicCache, QuantizedCache, SizedCache, StateCache, EncoderDecoderCache):
-    _register(_kind)
-for _kind in (StaticCache, HybridCache, SlidingWindowCache):
+_CACHES: tuple[type[Cache], ...] = (
+    *(Cache, DynamicCache, EncoderDecoderCache, HybridCache, QuantizedCache, SizedCache),
+    *(SlidingWindowCache, StateCache, StaticCache),
+)
+for _kind in _CACHES:
     _register(_kind)

@@ -194,7 +194,7 @@ class Layers(MutableSequence[CacheLayer]):
     @overload
     def __getitem__(self, at: int) -> CacheLayer: ...
     @overload
-    def __getitem__(self, at: slice) -> list[CacheLayer]: ...  # type: ignore[override]  # of views
+    def __getitem__(self, at: slice) -> list[CacheLayer]: ...
     def __getitem__(self, at: int | slice) -> CacheLayer | list[CacheLayer]:
         return (
             [layer_of(one) for one in self._slots[at]] if isinstance(at, slice) else layer_of(self._slots[at])
