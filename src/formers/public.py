@@ -9,7 +9,7 @@ from formers.processing import TABLE as PROCESSING
 from formers.tasks.table import AUTO
 
 # module -> the public names that it defines
-_TABLE: dict[str, tuple[str, ...]] = {
+TABLE: dict[str, tuple[str, ...]] = {
     **ADAPTERS,
     **GENERATION,
     **PIPELINES,
@@ -337,4 +337,4 @@ _TABLE: dict[str, tuple[str, ...]] = {
     "typing_extensions": ("Unpack",),
 }
 
-MODULE_OF = {name: module for module, names in _TABLE.items() for name in names}
+MODULE_OF = {name: module for module, names in TABLE.items() for name in names}

@@ -39,7 +39,8 @@ class Handwritten:
     if TYPE_CHECKING:  # of the model, or the module, that has these methods
 
         @property
-        def dtype(self) -> torch.dtype: ...
+        def dtype(self) -> torch.dtype:
+            """That of the weights."""
 
     # -- masks --------------------------------------------------------------------------------------
 
