@@ -25,6 +25,7 @@ CASES = {
     "import torch": "import torch",
     "formers: names of a training script": f"from formers import {NAMES}",
 }
+_MORE = 5  # times that cases without torch run as often: they are told apart by less
 REFERENCE = {"transformers: names of a training script": f"from transformers import {NAMES}"}
 COUNT = "; import sys; sys.stdout.write(f\"{len(sys.modules)} {int('torch' in sys.modules)}\")"
 
@@ -58,7 +59,8 @@ def main() -> None:
     taken: dict[str, list[tuple[float, int, bool, float]]] = {name: [] for name in cases}
     for _ in range(args.runs):
         for name, code in cases.items():
-            taken[name].append(run(code))
+            for _ in range(1 if "torch" in code or "from" in code else _MORE):
+                taken[name].append(run(code))
     median = {name: statistics.median(row[0] for row in rows) for name, rows in taken.items()}
     base = dict.fromkeys(("import formers", "import torch"), "python alone")
     base["import transformers, by formers.dropin"] = "import formers"

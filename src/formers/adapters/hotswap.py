@@ -235,7 +235,7 @@ def _pad(layer: LoraLayer, name: str, rank: int) -> None:
         held: Any = getattr(layer, table)
         if name in held:
             one: Any = held[name]
-            weight: Tensor = one.weight if isinstance(one, nn.Module) else one
+            weight = one if isinstance(one, nn.Parameter) else one.get_parameter("weight")
             size = rank if axis == 0 else rank // layer.groups
             _set(one, fitted(weight, axis, size, layer.groups))
 
@@ -256,7 +256,7 @@ def _check_rank(layers: list[LoraLayer], rank: int) -> None:
 
 def _set(held: Any, value: Tensor) -> None:
     """Put a weight in place: of the same shape into the same memory, which what was compiled reads."""
-    parameter: nn.Parameter = held.weight if isinstance(held, nn.Module) else held
+    parameter = held if isinstance(held, nn.Parameter) else held.get_parameter("weight")
     if parameter.shape == value.shape:
         parameter.data.copy_(value)
         return

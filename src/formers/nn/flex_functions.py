@@ -88,7 +88,7 @@ def get_target_dtype(query: Tensor, module: nn.Module) -> torch.dtype | None:
         return None
     if torch.is_autocast_enabled(query.device.type):
         return torch.get_autocast_dtype(query.device.type)
-    config = getattr(module, "config", None)
+    config: Any = getattr(module, "config", None)
     if hasattr(config, "_is_quantized"):
         told: torch.dtype = config.dtype
         return told
