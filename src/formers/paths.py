@@ -166,7 +166,6 @@ PATHS: dict[str, str] = {
     "integrations": (
         f"{_TRACKERS} PeftAdapterMixin deepspeed_config is_deepspeed_zero3_enabled is_fsdp_enabled *is_"
     ),
-    "integrations.accelerate": "",
     "integrations.deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
     "integrations.flash_attention": "get_target_dtype",
     "integrations.flex_attention": "compile_friendly_flex_attention flex_attention_forward repeat_kv",
@@ -400,8 +399,12 @@ class PathLoader:
                     if name.islower() and prefixes and not why:
                         why = ": functions that a family is written with are not part of this version"
                     raise absent(module.__name__, name, names, why) from None
-                if isinstance(value, ModuleType):
-                    raise absent(module.__name__, name, names)
+                if isinstance(value, ModuleType):  # a path of the same name, unless the package has both
+                    from formers.public import MODULE_OF
+
+                    if name not in MODULE_OF:
+                        raise absent(module.__name__, name, names)
+                    value = getattr(importlib.import_module(MODULE_OF[name]), name)
             else:
                 raise absent(module.__name__, name, names)
             setattr(module, name, value)
