@@ -2,7 +2,8 @@
 
 `specimens` makes one object or more of every kind that the table names. A member is there where one of them
 has it. A keyword is there where what is called names it, or where an object that is made of keywords has a
-field of that name; what takes any further keywords and says no more is "open", and not counted as there.
+field of that name, or a call that refuses unknown keywords takes it (`demand_keywords.py`). What takes any
+further keywords and refuses none is "open", and not counted as there.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import dataclasses
 import inspect
 from typing import Any
 
+import demand_keywords as keywords
+
 _SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 _KINDS = {"training_args": "TrainingArguments", "generation_config": "GenerationConfig"}
 THERE, OPEN, ABSENT, UNKNOWN = "there", "open", "absent", "unknown"
 
 
-def specimens(library: Any, folder: str) -> dict[str, list[Any]]:
+def specimens(library: Any, folder: str) -> dict[str, Any]:
     """Kind of object -> tiny ones of that kind; `folder` is where a trainer may write."""
     from tokenizers import Tokenizer, models
 
@@ -31,18 +34,22 @@ def specimens(library: Any, folder: str) -> dict[str, list[Any]]:
         library.T5ForConditionalGeneration(
             library.T5Config(vocab_size=8, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
         ),
+        library.GPT2LMHeadModel(library.GPT2Config(vocab_size=8, n_embd=16, n_layer=1, n_head=2)),
     ]
     arguments = library.TrainingArguments(output_dir=folder, report_to="none", use_cpu=True)
     configs = [kind() for kind in library.CONFIG_MAPPING.values()]
+    packed = {"quant_method": "bitsandbytes", "load_in_4bit": True}  # as checkpoints in few bits say it
+    configs.append(library.LlamaConfig(quantization_config=packed))
     encoder_decoder = library.EncoderDecoderCache(library.DynamicCache(), library.DynamicCache())
-    return {
+    static = library.StaticCache(made[1].config, max_cache_len=4)
+    held: dict[str, Any] = {
         "tokenizer": [tokenizer],
         "model": made,
         "config": configs,
         "training_args": [arguments],
         "trainer": [library.Trainer(model=made[0], args=arguments)],
         "generation_config": [library.GenerationConfig()],
-        "cache": [library.DynamicCache(), encoder_decoder],
+        "cache": [library.DynamicCache(), encoder_decoder, static],
         "callback": [library.TrainerCallback()],
         "pipeline": [library.pipeline("text-classification", model=made[0], tokenizer=tokenizer)],
         "collator": [library.DataCollatorWithPadding(tokenizer)],
@@ -50,6 +57,7 @@ def specimens(library: Any, folder: str) -> dict[str, list[Any]]:
         "output": _records(library),
         "processor": [library.ViTImageProcessor(), library.CLIPProcessor, library.WhisperFeatureExtractor()],
     }
+    return {**held, "calls": keywords.calls_of(library, held, folder)}
 
 
 def _records(library: Any) -> list[Any]:
@@ -61,7 +69,7 @@ def _records(library: Any) -> list[Any]:
     return [one for one in held if isinstance(one, type) and issubclass(one, library.ModelOutput)]
 
 
-def judged(library: Any, held: dict[str, list[Any]], kind: str, name: str, owner: str) -> str:
+def judged(library: Any, held: dict[str, Any], kind: str, name: str, owner: str) -> str:
     """THERE, OPEN or ABSENT; UNKNOWN where the row speaks of what packages made themselves."""
     if kind == "override":
         base, _, method = name.rpartition(".")
@@ -78,7 +86,7 @@ def _has(one: Any, name: str) -> bool:
     return name in fields or hasattr(one, name)
 
 
-def _keyword(library: Any, held: dict[str, list[Any]], name: str, owner: str) -> str:
+def _keyword(library: Any, held: dict[str, Any], name: str, owner: str) -> str:
     root, _, method = owner.removesuffix("()").partition(".")
     if method:
         called = [getattr(one, method) for one in held.get(root, ()) if hasattr(one, method)]
@@ -94,6 +102,9 @@ def _keyword(library: Any, held: dict[str, list[Any]], name: str, owner: str) ->
         named = _field(library, called[0], name)
     if named:
         return THERE
+    known = keywords.knows(held["calls"].get(owner.removesuffix("()"), ()), name)
+    if known is not None:
+        return THERE if known else ABSENT
     kinds = {parameter.kind for one in signatures for parameter in one.parameters.values()}
     if not signatures:
         return UNKNOWN
@@ -110,6 +121,8 @@ def _signature(called: Any) -> inspect.Signature | None:
 
 def _field(library: Any, kind: type[Any], name: str) -> bool:
     """Whether an object made of keywords has that field."""
+    if kind is library.ModelOutput:  # which has the fields that it is made with
+        return bool(getattr(kind(**{name: 1}), name) == 1)
     if dataclasses.is_dataclass(kind):
         return name in {field.name for field in dataclasses.fields(kind)}
     made = kind() if issubclass(kind, (library.PretrainedConfig, library.GenerationConfig)) else kind

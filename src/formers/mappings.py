@@ -118,7 +118,22 @@ def _tokenizer_of(config_class: Any) -> Any:
     return None if name is None else (named_class(name), named_class(name))
 
 
+def _prepares(what: str) -> Callable[[], LazyMapping]:
+    """Model type -> name of the class that prepares its inputs: "Processor" or "ImageProcessor"."""
+
+    def value(model_type: Any) -> Any:
+        from formers.processing import pairs, recipes
+
+        held = (recipes if what == "ImageProcessor" else pairs).MODEL_TYPES
+        return f"{held[model_type]}{what}" if model_type in held else None
+
+    name = "IMAGE_PROCESSOR_MAPPING_NAMES" if what == "ImageProcessor" else "PROCESSOR_MAPPING_NAMES"
+    return lambda: LazyMapping(lambda: (kind for kind in _types() if value(kind)), value, name)
+
+
 _MAPS: dict[str, Callable[[], LazyMapping]] = {
+    "IMAGE_PROCESSOR_MAPPING_NAMES": _prepares("ImageProcessor"),
+    "PROCESSOR_MAPPING_NAMES": _prepares("Processor"),
     "CONFIG_MAPPING": lambda: LazyMapping(_types, _config_of, "CONFIG_MAPPING", auto.AutoConfig.register),
     "CONFIG_MAPPING_NAMES": lambda: LazyMapping(_types, _config_name_of, "CONFIG_MAPPING_NAMES"),
     "TOKENIZER_MAPPING_NAMES": lambda: LazyMapping(

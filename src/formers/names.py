@@ -35,7 +35,10 @@ def find(name: str) -> tuple[str, str] | None:
     return None
 
 
-PLAIN_MAPS = ("CONFIG_MAPPING", "CONFIG_MAPPING_NAMES", "TOKENIZER_MAPPING", "TOKENIZER_MAPPING_NAMES")
+PLAIN_MAPS = (
+    *("CONFIG_MAPPING", "CONFIG_MAPPING_NAMES", "TOKENIZER_MAPPING", "TOKENIZER_MAPPING_NAMES"),
+    *("IMAGE_PROCESSOR_MAPPING_NAMES", "PROCESSOR_MAPPING_NAMES"),
+)
 
 
 def auto_of_map(name: str) -> str | None:

@@ -42,6 +42,7 @@ _DOCSTRINGS = (
     "add_start_docstrings_to_model_forward copy_func replace_return_docstrings"
 )
 _GENERIC = (
+    "check_model_inputs merge_with_config_defaults "
     "ContextManagers ExplicitEnum LossKwargs ModelOutput PaddingStrategy TensorType TransformersKwargs "
     "OutputRecorder can_return_tuple is_flash_attention_requested torch_float torch_int is_torch_fx_proxy "
     "working_or_temp_dir"
@@ -95,11 +96,14 @@ PATHS: dict[str, str] = {
     "activations": (
         "ACT2FN GELUActivation GELUTanh NewGELUActivation PytorchGELUTanh QuickGELUActivation gelu gelu_fast "
         "gelu_new gelu_python "
-        "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu"
+        "gelu_pytorch_tanh get_activation linear_act mish quick_gelu silu XIELUActivation"
     ),
     "audio_utils": f"load_audio {' '.join(PROCESSING['audio.spectra'])}",
-    "backbone_utils": "BackboneMixin",
-    "cache_utils": "Cache DynamicCache EncoderDecoderCache QuantizedCache StaticCache",
+    "backbone_utils": "BackboneConfigMixin BackboneMixin",
+    "cache_utils": (
+        "Cache DynamicCache DynamicLayer DynamicSlidingWindowLayer EncoderDecoderCache HybridCache "
+        "MambaCache QuantizedCache SlidingWindowCache StaticCache StaticLayer"
+    ),
     "configuration_utils": "layer_type_validation PretrainedConfig PreTrainedConfig CONFIG_NAME",
     "conversion_mapping": (
         "USER_REGISTERED_MAPPINGS _MODEL_TO_CONVERSION_PATTERN extract_weight_conversions_for_model "
@@ -110,13 +114,19 @@ PATHS: dict[str, str] = {
         "Chunk Concatenate ConversionOps MergeModulelist SplitModulelist Transpose WeightConverter "
         "WeightRenaming WeightTransform dot_natural_key rename_source_key revert_weight_conversion"
     ),
+    "convert_slow_tokenizer": "convert_slow_tokenizer",
     "data": _COLLATORS,
     "data.data_collator": _COLLATORS,
+    "data.datasets": "",
+    "data.datasets.language_modeling": "LineByLineTextDataset TextDataset",
     "data.metrics": "",
     "data.metrics.squad_metrics": "compute_exact compute_f1 normalize_answer",
     "data.processors": "",
     "data.processors.squad": "whitespace_tokenize",
+    "data.processors.utils": "InputExample InputFeatures",
     "deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
+    "distributed": "",
+    "distributed.utils": "is_dtensor",
     "dynamic_module_utils": (
         "check_imports custom_object_save get_cached_module_file get_class_from_dynamic_module "
         "get_class_in_module get_imports get_relative_import_files get_relative_imports "
@@ -147,14 +157,18 @@ PATHS: dict[str, str] = {
     "image_processing_base": "BatchFeature ImageProcessingMixin",
     "image_processing_utils": f"BaseImageProcessor BatchFeature ImageProcessingMixin {_SIZES}",
     "image_processing_utils_fast": "BaseImageProcessorFast BatchFeature SizeDict",
-    "image_transforms": " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
+    "image_transforms": "center_to_corners_format "
+    + " ".join(PROCESSING["kinds"] + PROCESSING["transforms"] + PROCESSING["grouping"]),
     "image_utils": f"ImageInput PILImageResampling SizeDict load_image {_PICTURES} {_COLOURS}",
     "generation_utils": "GenerationMixin LogitsProcessorList StoppingCriteriaList top_k_top_p_filtering",
+    "initialization": "no_init_weights",
     "hf_argparser": "HfArg HfArgumentParser string_to_bool",
     "integrations": (
         f"{_TRACKERS} PeftAdapterMixin deepspeed_config is_deepspeed_zero3_enabled is_fsdp_enabled *is_"
     ),
     "integrations.deepspeed": "deepspeed_config is_deepspeed_zero3_enabled",
+    "integrations.flash_attention": "get_target_dtype",
+    "integrations.flex_attention": "compile_friendly_flex_attention flex_attention_forward repeat_kv",
     "integrations.fsdp": "is_fsdp_enabled",
     "integrations.hub_kernels": "lazy_load_kernel",
     "integrations.integration_utils": f"{_TRACKERS} default_logdir *is_",
@@ -166,13 +180,16 @@ PATHS: dict[str, str] = {
     "masking_utils": _MASKS,
     "models.auto": f"{_AUTO} {_CONFIG_MAPS} {_TOKENIZER_MAPS} AutoFeatureExtractor AutoImageProcessor "
     "AutoProcessor AutoVideoProcessor",
-    "models.auto.auto_factory": "_BaseAutoModelClass",
+    "models.auto.auto_factory": "_BaseAutoModelClass getattribute_from_module model_type_to_module_name",
     "models.auto.configuration_auto": _CONFIG_MAPS,
     "models.auto.feature_extraction_auto": "AutoFeatureExtractor",
-    "models.auto.image_processing_auto": "AutoImageProcessor",
+    "models.auto.image_processing_auto": "AutoImageProcessor IMAGE_PROCESSOR_MAPPING_NAMES",
     "models.auto.modeling_auto": _AUTO,
-    "models.auto.processing_auto": "AutoProcessor",
+    "models.auto.processing_auto": "AutoProcessor PROCESSOR_MAPPING_NAMES",
     "models.auto.tokenization_auto": f"{_TOKENIZER_MAPS} get_tokenizer_config",
+    "models.byt5": "ByT5Tokenizer",
+    "models.byt5.tokenization_byt5": "ByT5Tokenizer",
+    "models.whisper.english_normalizer": "BasicTextNormalizer EnglishTextNormalizer",
     "models.auto.video_processing_auto": "AutoVideoProcessor",
     "modelcard": "extract_hyperparameters_from_trainer make_markdown_table",
     "modeling_attn_mask_utils": (
@@ -180,11 +197,13 @@ PATHS: dict[str, str] = {
         "_prepare_4d_causal_attention_mask_for_sdpa"
     ),
     "modeling_flash_attention_utils": "FlashAttentionKwargs prepare_fa_kwargs_from_position_ids",
+    "modeling_gguf_pytorch_utils": "*is_",
     "modeling_layers": "GradientCheckpointingLayer",
     "modeling_outputs": _OUTPUTS,
-    "modeling_rope_utils": "ROPE_INIT_FUNCTIONS dynamic_rope_update",
+    "modeling_rope_utils": "ROPE_INIT_FUNCTIONS dynamic_rope_update rope_config_validation",
     "modeling_utils": (
-        "ALL_ATTENTION_FUNCTIONS AttentionInterface Conv1D PreTrainedModel PretrainedConfig "
+        "ALL_ATTENTION_FUNCTIONS AttentionInterface Conv1D ModuleUtilsMixin PreTrainedModel PretrainedConfig "
+        "SequenceSummary no_init_weights "
         "apply_chunking_to_forward get_parameter_dtype is_local_dist_rank_0 prune_linear_layer unwrap_model"
     ),
     "optimization": (
@@ -196,7 +215,7 @@ PATHS: dict[str, str] = {
         "get_reduce_on_plateau_schedule get_scheduler get_wsd_schedule"
     ),
     "pipelines.audio_utils": "chunk_bytes_iter ffmpeg_microphone ffmpeg_microphone_live ffmpeg_read",
-    "pipelines.base": "ChunkPipeline Pipeline PipelineException",
+    "pipelines.base": "Chat ChunkPipeline Pipeline PipelineException is_valid_message",
     "pipelines.feature_extraction": "FeatureExtractionPipeline",
     "pipelines.fill_mask": "FillMaskPipeline",
     "pipelines.object_detection": "ObjectDetectionPipeline",
@@ -204,6 +223,9 @@ PATHS: dict[str, str] = {
     "pipelines.question_answering": "QuestionAnsweringArgumentHandler QuestionAnsweringPipeline SquadExample",
     "pipelines.table_question_answering": (
         "TableQuestionAnsweringArgumentHandler TableQuestionAnsweringPipeline"
+    ),
+    "pipelines.text2text_generation": (
+        "SummarizationPipeline Text2TextGenerationPipeline TranslationPipeline"
     ),
     "pipelines.text_classification": "ClassificationFunction TextClassificationPipeline",
     "pipelines.zero_shot_classification": "ZeroShotClassificationPipeline",
@@ -239,14 +261,17 @@ PATHS: dict[str, str] = {
     "tokenization_utils_base": _TOKENIZING,
     "tokenization_utils_fast": "PreTrainedTokenizerFast",
     "trainer": (
-        "DEFAULT_CALLBACKS Trainer FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME "
+        "DEFAULT_CALLBACKS Trainer safe_globals validate_quantization_for_training "
+        "FSDP_MODEL_NAME OPTIMIZER_NAME OPTIMIZER_NAME_BIN SCALER_NAME "
         "SCHEDULER_NAME TRAINER_STATE_NAME TRAINING_ARGS_NAME get_parameter_names get_model_param_count"
     ),
     "trainer_callback": (
         "CallbackHandler DefaultFlowCallback EarlyStoppingCallback ExportableState PrinterCallback "
         "ProgressCallback TrainerCallback TrainerControl TrainerState"
     ),
+    "trainer_optimizer": "is_optimizer_factory",
     "trainer_pt_utils": (
+        "AcceleratorConfig safe_globals set_rng_state_for_device "
         "LabelSmoother get_length_grouped_indices get_model_param_count get_parameter_names nested_concat "
         "nested_detach nested_gather nested_numpify remove_dummy_checkpoint"
     ),
@@ -259,19 +284,24 @@ PATHS: dict[str, str] = {
     ),
     "training_args": _ARGUMENTS,
     "training_args_seq2seq": "Seq2SeqTrainingArguments",
-    "utils.backbone_utils": "BackboneMixin",
+    "utils.backbone_utils": "BackboneConfigMixin BackboneMixin",
     "utils.constants": _COLOURS,
-    "video_utils": "VideoInput",
+    "vision_utils": "get_vision_cu_seqlens get_vision_position_ids get_vision_window_index",
+    "video_processing_utils": "BaseVideoProcessor BatchFeature SizeDict",
+    "video_utils": "VideoInput VideoMetadata group_videos_by_shape make_batched_videos reorder_videos",
     "utils": f"{_FILES} {_DOCSTRINGS} {_GENERIC} {_VERSIONS} DUMMY_INPUTS DUMMY_MASK get_json_schema "
     "requires_backends "
-    "OptionalDependencyNotAvailable *is_",
-    "utils.chat_template_utils": "get_json_schema",
+    "OptionalDependencyNotAvailable DummyObject *is_",
+    "utils.chat_template_utils": "Chat get_json_schema is_valid_message",
     "utils.deprecation": "deprecate_kwarg",
     "utils.doc": _DOCSTRINGS,
     "utils.generic": _GENERIC,
     "utils.hub": _FILES,
     "utils.hp_naming": "TrialShortNamer",
-    "utils.import_utils": "check_torch_load_is_safe OptionalDependencyNotAvailable requires_backends *is_",
+    "utils.model_parallel_utils": "assert_device_map get_device_map",
+    "utils.notebook": "NotebookProgressCallback",
+    "utils.import_utils": "DummyObject resolve_internal_import check_torch_load_is_safe "
+    "OptionalDependencyNotAvailable requires_backends *is_",
     "utils.logging": "",
     "utils.output_capturing": "OutputRecorder capture_outputs",
     "utils.peft_utils": "ADAPTER_CONFIG_NAME ADAPTER_SAFE_WEIGHTS_NAME ADAPTER_WEIGHTS_NAME "
@@ -286,7 +316,10 @@ PATHS: dict[str, str] = {
 # paths that are a module of this package by another name
 _MODULES = {"logging": "formers.core.logging", "utils.logging": "formers.core.logging"}
 # folders of families: `models.bert.modeling_bert` holds what begins with the family's name, and shared names
-_OF_A_FAMILY = re.compile(r"models\.(\w+?)(?:\.(?:modeling|(?:generation_)?configuration|tokenization)_\w+)?")
+_KINDS = (
+    "modeling|(?:generation_)?configuration|tokenization|(?:(?:image|video)_)?processing|feature_extraction"
+)
+_OF_A_FAMILY = re.compile(rf"models\.(\w+?)(?:\.(?:{_KINDS})_\w+)?")
 _PARTS = ("", "_text", "_text_model", "_vision_model", "_qformer")
 # paths that are not there: what they begin with, what they belong to
 _ABSENT = (
@@ -366,8 +399,12 @@ class PathLoader:
                     if name.islower() and prefixes and not why:
                         why = ": functions that a family is written with are not part of this version"
                     raise absent(module.__name__, name, names, why) from None
-                if isinstance(value, ModuleType):
-                    raise absent(module.__name__, name, names)
+                if isinstance(value, ModuleType):  # a path of the same name, unless the package has both
+                    from formers.public import MODULE_OF
+
+                    if name not in MODULE_OF:
+                        raise absent(module.__name__, name, names)
+                    value = getattr(importlib.import_module(MODULE_OF[name]), name)
             else:
                 raise absent(module.__name__, name, names)
             setattr(module, name, value)

@@ -10,6 +10,7 @@ import pytest
 
 import formers
 from budget.source import dotted_package, imports, run_on_import, sources
+from formers import public
 
 REFERENCE = {"transformers", "peft", "optimum", "evaluate", "sentence_transformers"}
 # Optional packages and slow parts of torch: nothing but the function that uses them may import them.
@@ -106,7 +107,7 @@ def test_the_names_of_a_training_script_load_nothing_heavy_beyond_torch():
 
 def test_every_name_of_the_table_resolves():
     listed = set(dir(formers))
-    for module, names in formers._TABLE.items():
+    for module, names in public.TABLE.items():
         for name in names:
             value = getattr(formers, name)
             assert value is getattr(sys.modules[module], name), name
@@ -114,7 +115,7 @@ def test_every_name_of_the_table_resolves():
 
 
 def test_no_name_stands_twice_in_the_table():
-    names = [name for names in formers._TABLE.values() for name in names]
+    names = [name for names in public.TABLE.values() for name in names]
     assert sorted(names) == sorted(set(names))
 
 

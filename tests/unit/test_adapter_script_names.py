@@ -8,7 +8,7 @@ import torch
 from peft.utils.other import get_pattern_key
 
 import formers
-from formers.adapters import script_names
+from formers.adapters import kinds_by_name, script_names
 
 SHAPE = {"vocab_size": 20, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 16}
 
@@ -64,3 +64,26 @@ def test_an_adapter_in_narrow_floats_is_made_wider():
 def test_patterns_of_paths_are_those_of_the_ecosystem(path):
     patterns = [r"layers\.1\.q_proj", "v_.*"]
     assert script_names.get_pattern_key(patterns, path) == get_pattern_key(patterns, path)
+
+
+def test_kinds_of_leaves_and_helpers_by_their_names():
+    model = _adapted()
+    leaf = model.get_submodule("base_model.model.transformer.h.0.attn.c_attn")
+    assert isinstance(leaf, script_names.Linear)
+    assert not isinstance(leaf, (kinds_by_name.Linear4bit, kinds_by_name.Linear8bitLt))
+    with pytest.raises(TypeError, match="BitsAndBytesConfig"):
+        kinds_by_name.Linear4bit(leaf.get_base_layer(), "default")
+    assert kinds_by_name.factorization(128, factor=-1) == (8, 16)
+    config = formers.LoraConfig(target_modules="all-linear")
+    found = kinds_by_name._maybe_include_all_linear_layers(
+        config, formers.GPT2LMHeadModel(formers.GPT2Config(**SHAPE))
+    )
+    assert "lm_head" not in found.target_modules
+    leaf.lora_A.double()
+    leaf.lora_B.double()
+    x = torch.zeros(1, 1, 8)
+    assert leaf(x).dtype == torch.float32
+    helpers = kinds_by_name.onload_layer(leaf), kinds_by_name.disable_input_dtype_casting(model)
+    with helpers[0], helpers[1], pytest.raises(RuntimeError, match="dtype"):
+        leaf(x)
+    assert leaf.cast_input_dtype_enabled

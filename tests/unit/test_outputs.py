@@ -70,3 +70,11 @@ def test_a_decoder_is_exported():
     program = torch.export.export(model, (ids,), {"use_cache": False})
     found = program.module()(ids, use_cache=False)
     torch.testing.assert_close(found.logits, model(ids).logits, rtol=0, atol=1e-5)
+
+
+def test_a_record_without_a_class_has_the_fields_that_it_is_made_with():
+    made = ModelOutput(logits=torch.ones(2), loss=None)
+    assert (list(made), made["logits"].tolist(), len(made.to_tuple())) == (["logits"], [1.0, 1.0], 1)
+    assert ModelOutput({"logits": 1}, states=2).keys() == ["logits", "states"]
+    doubled = pytree.tree_map(lambda t: 2 * t, made)
+    assert doubled.logits.tolist() == [2.0, 2.0]

@@ -46,6 +46,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "get_peft_model",
         "inject_adapter_in_model",
     ),
+    "formers.adapters.hotswap": (
+        "check_hotswap_configs_compatible",
+        "hotswap_adapter",
+        "hotswap_adapter_from_state_dict",
+        "prepare_model_for_compiled_hotswap",
+    ),
     "formers.adapters.mixed": ("MixedModel",),
     "formers.adapters.status": (
         "TunerLayerStatus",

@@ -57,6 +57,7 @@ class AdapterLayer(nn.Module):
     """
 
     row_wise = True  # rows may be laid end to end; see `nn.watch`
+    cast_input_dtype_enabled = True  # whether an adapter reads its rows in the dtype of its weights
     adapter_layer_names: ClassVar[tuple[str, ...]] = ()
     other_param_names: ClassVar[tuple[str, ...]] = ()
 
@@ -171,6 +172,10 @@ class AdapterLayer(nn.Module):
             table = getattr(self, kind)
             if name in table:
                 del table[name]
+
+    def stored(self, table: str, name: str, value: Tensor) -> Tensor:
+        """What files hold of an adapter's weight in a table."""
+        return value
 
     # -- computing -------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class Adaptable:
         low_cpu_mem_usage: bool = False,
         is_trainable: bool = False,
         adapter_kwargs: dict[str, Any] | None = None,
+        hotswap: bool | str = "auto",
         **options: Any,
     ) -> Any:
         """Put a saved adapter on the model.
@@ -51,6 +52,8 @@ class Adaptable:
             low_cpu_mem_usage: draw no values before the weights are there.
             is_trainable: whether it is trained further; else it is frozen, and the model in evaluation mode.
             adapter_kwargs: keywords of the Hub.
+            hotswap: put it in the place of the one of that name, whose values alone change, so that a
+                compiled model stays compiled. "auto": where `enable_peft_hotswap` was called before.
             options: the same.
 
         Returns:
@@ -68,6 +71,9 @@ class Adaptable:
         name, options = adapter_name or "default", {**(adapter_kwargs or {}), **options}
         refuse_unknown(options, HUB_KEYWORDS, "load_adapter")
         hub, _ = split_hub_keywords(options)
+        room = self.__dict__.get("_swapping")
+        if hotswap is True or (hotswap == "auto" and room is not None and name in _configs(self)):
+            return _swapped(self, peft_model_id, name, (peft_config, adapter_state_dict), hub)
         if name in _configs(self):
             raise ValueError(f"Adapter with name {name} already exists. Please use a different name.")
         if peft_model_id is None and (peft_config is None or adapter_state_dict is None):
@@ -88,7 +94,25 @@ class Adaptable:
         tuner.set_adapter(name, inference_mode=not is_trainable)
         if not is_trainable:
             tuner.model.eval()
+        if room is not None:
+            from formers.adapters.hotswap import prepare_model_for_compiled_hotswap
+
+            prepare_model_for_compiled_hotswap(tuner.model, config=_configs(self), **room)
         return found
+
+    def enable_peft_hotswap(self, target_rank: int = 128, check_compiled: str = "error") -> None:
+        """Make room for adapters up to a rank, which `load_adapter` then swaps in under one name.
+
+        Args:
+            target_rank: the highest rank to come.
+            check_compiled: what to do where the model is compiled already: "error", "warn" or "ignore".
+
+        Raises:
+            RuntimeError: where an adapter is loaded already, and `check_compiled` is "error".
+        """
+        if _configs(self) and check_compiled == "error":
+            raise RuntimeError("Call `enable_peft_hotswap` before loading the first adapter.")
+        self.__dict__["_swapping"] = {"target_rank": target_rank, "check_compiled": check_compiled}
 
     def set_adapter(self, adapter_name: str | Sequence[str]) -> None:
         """Let one adapter compute, or several.
@@ -144,6 +168,24 @@ PeftAdapterMixin = Adaptable  # as the ecosystem calls it
 def _configs(model: Any) -> dict[str, Any]:
     found: dict[str, Any] = model.__dict__.get("peft_config", {})
     return found
+
+
+def _swapped(model: Any, folder: Any, name: str, given: tuple[Any, Any], hub: dict[str, Any]) -> Any:
+    """Swap a saved adapter in; what was missing and what had no place, both empty."""
+    from formers.adapters.hotswap import hotswap_adapter
+    from formers.adapters.state import Loaded
+
+    if name not in _configs(model):
+        raise ValueError(
+            "To hotswap an adapter, there must already be an existing adapter with the same adapter name."
+        )
+    if folder is None or any(one is not None for one in given):
+        raise ValueError(
+            "hotswap=True takes a folder or Hub id alone; weights in memory go in by "
+            "hotswap_adapter_from_state_dict(model, state_dict, adapter_name, config)"
+        )
+    hotswap_adapter(model, folder, name, **hub)
+    return Loaded([], [])
 
 
 def has_adapters(model: Any) -> bool:

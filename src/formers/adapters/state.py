@@ -25,6 +25,14 @@ PREFIX = "base_model.model."  # before every name in a file
 _TABLES = ("embed_tokens", "lm_head")
 
 
+class Placed(NamedTuple):
+    """Weights of files by their names in a model, what the files lack, and what has no place."""
+
+    placed: dict[str, Tensor]
+    missing: list[str]
+    unexpected: list[str]
+
+
 class Loaded(NamedTuple):
     """What was in a file and not in the model, and the reverse."""
 
@@ -32,8 +40,8 @@ class Loaded(NamedTuple):
     unexpected_keys: list[str]
 
 
-def _held(root: nn.Module, name: str, state: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Of every weight: the path of its part, its name in the tree, and in files below the path."""
+def _held(root: nn.Module, name: str, state: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
+    """Of every weight: the path of its part, its name in the tree, and in files below the path; the part."""
     for place, part in parts_of(root):
         dot, path = f"{place}." if place else "", place.replace(".base_layer", "")
         for kind in part.adapter_layer_names:
@@ -42,9 +50,9 @@ def _held(root: nn.Module, name: str, state: Mapping[str, Any]) -> Iterator[tupl
             for key in own:
                 rest = key[len(start) :]
                 if isinstance(part, ModulesToSaveWrapper):
-                    yield path, key, rest.lstrip(".")
+                    yield path, key, rest.lstrip("."), part
                 else:
-                    yield path, key, f"{kind}{rest}"
+                    yield path, key, f"{kind}{rest}", part
 
 
 def _beside(root: nn.Module, config: Any, state: Mapping[str, Any]) -> Iterator[str]:
@@ -106,8 +114,11 @@ def get_peft_model_state_dict(
     """
     config, state = model.peft_config[adapter_name], model.state_dict() if state_dict is None else state_dict
     found, spelt = {}, _spelling(model, config)
-    for path, key, below in _held(model, adapter_name, state):
-        found[f"{spelt.get(path, path)}.{below}".lstrip(".")] = state[key]
+    for path, key, below, part in _held(model, adapter_name, state):
+        value = state[key]
+        if isinstance(part, AdapterLayer):
+            value = part.stored(below.partition(".")[0], adapter_name, value)
+        found[f"{spelt.get(path, path)}.{below}".lstrip(".")] = value
     found |= {key: state[key] for key in _beside(model, config, state)}
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     tables = _tables(inner, config, save_embedding_layers)
@@ -142,28 +153,34 @@ def set_peft_model_state_dict(
     Raises:
         LoadError: for weights of other shapes, unless `ignore_mismatched_sizes`.
     """
-    given = tuner_of(model).from_files(adapter_name, peft_model_state_dict)
-    state = model.state_dict(keep_vars=True)
-    places, wanted = _places(model, adapter_name, state)
-    missing, unexpected, misfits = dict.fromkeys(wanted), [], []
-    for name, value in given.items():
-        key = next(
-            (places[one] for one in (name, name.removeprefix(PREFIX), PREFIX + name) if one in places), None
-        )
-        if key is None:
-            unexpected.append(name)
-            continue
-        missing.pop(key, None)
+    found = placed(model, adapter_name, tuner_of(model).from_files(adapter_name, peft_model_state_dict))
+    state, misfits = model.state_dict(keep_vars=True), []
+    for key, value in found.placed.items():
         held = state[key]
         if held.shape != value.shape:
-            misfits.append(f"{name}: the adapter has {tuple(value.shape)}, the model {tuple(held.shape)}")
+            misfits.append(f"{key}: the adapter has {tuple(value.shape)}, the model {tuple(held.shape)}")
         elif held.is_meta:
             _place(model, key, value.to(held.dtype))
         else:
             held.data.copy_(value)
     if misfits and not ignore_mismatched_sizes:
         raise LoadError("the adapter does not fit the model:\n  " + "\n  ".join(misfits))
-    return Loaded(list(missing), unexpected)
+    return Loaded(found.missing, found.unexpected)
+
+
+def placed(model: Any, adapter_name: str, given: Mapping[str, Tensor]) -> Placed:
+    """Find the places of an adapter's weights, whose names may have or lack the wrappers' prefix."""
+    places, wanted = _places(model, adapter_name, model.state_dict(keep_vars=True))
+    found, missing, unexpected = {}, dict.fromkeys(wanted), []
+    for name, value in given.items():
+        spelt = (name, name.removeprefix(PREFIX), PREFIX + name)
+        key = next((places[one] for one in spelt if one in places), None)
+        if key is None:
+            unexpected.append(name)
+        else:
+            missing.pop(key, None)
+            found[key] = value
+    return Placed(found, list(missing), unexpected)
 
 
 def _places(model: Any, name: str, state: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -173,7 +190,7 @@ def _places(model: Any, name: str, state: Mapping[str, Any]) -> tuple[dict[str, 
         path, _, last = key.rpartition(".")
         for spelt in (path, newer.get(path, path)):
             places[f"{spelt}.{last}".lstrip(".")] = key
-    for path, key, below in _held(model, name, state):
+    for path, key, below, _ in _held(model, name, state):
         wanted.append(key)
         for spelt in (path, newer.get(path, path)):
             places[f"{spelt}.{below}".lstrip(".")] = key

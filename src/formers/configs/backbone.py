@@ -78,3 +78,6 @@ class BackboneConfig(PretrainedConfig):
         if named != [stage for stage in stages if stage in named]:
             raise ValueError(f"stages of a backbone are named once, in the order {stages}, not {named}")
         self.__dict__["out_features"], self.__dict__["out_indices"] = named, numbers
+
+
+BackboneConfigMixin = BackboneConfig  # as the ecosystem calls it

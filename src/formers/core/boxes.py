@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,3 +36,12 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
     least, most = torch.minimum(a, b), torch.maximum(a, b)
     shared = (least[..., 2:] - most[..., :2]).clamp(min=0).prod(-1)
     return shared / (area(a) + area(b) - shared)
+
+
+def center_to_corners_format(bboxes_center: Any) -> Any:
+    """`corners` of tensors, or of arrays of NumPy."""
+    if not hasattr(bboxes_center, "__array_function__"):
+        return corners(bboxes_center)
+    import torch
+
+    return corners(torch.from_numpy(bboxes_center)).numpy()

@@ -12,9 +12,11 @@ from torch.utils import _pytree as pytree
 R = TypeVar("R", bound="ModelOutput")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(init=False, eq=False)
 class ModelOutput:
     """A record whose fields that are None do not exist as keys or positions.
+
+    Alone it has the fields that it is made with: `ModelOutput(logits=logits)`, or a mapping of them.
 
     `out.logits`, `out["logits"]`, `out[0]` and `loss, logits = out.to_tuple()` all work.
     Every subclass is a node of torch's trees, so that `torch.export` and hooks see the tensors within.
@@ -32,8 +34,13 @@ class ModelOutput:
             from_dumpable_context=list,
         )
 
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        for name, value in {**dict(*args), **fields}.items():
+            setattr(self, name, value)
+
     def _present(self) -> list[str]:
-        return [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None]
+        names = [f.name for f in dataclasses.fields(self)] or list(vars(self))
+        return [name for name in names if getattr(self, name) is not None]
 
     def keys(self) -> list[str]:
         """Names of the fields that are present, in order."""
@@ -97,3 +104,14 @@ def _flatten_with_keys(record: ModelOutput) -> tuple[list[tuple[Any, Any]], list
 
 def _unflatten(kind: type[R], values: Iterable[Any], names: Iterable[str]) -> R:
     return kind(**dict(zip(names, values, strict=True)))
+
+
+pytree.register_pytree_node(
+    ModelOutput,
+    _flatten,
+    partial(_unflatten, ModelOutput),
+    flatten_with_keys_fn=_flatten_with_keys,
+    serialized_type_name=f"{ModelOutput.__module__}.{ModelOutput.__qualname__}",
+    to_dumpable_context=list,
+    from_dumpable_context=list,
+)

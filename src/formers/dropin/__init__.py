@@ -11,14 +11,15 @@ environment start so. `peft` and `optimum` mean formers too where they are not i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from types import ModuleType
 
 from formers.core.dropin_state import stand_for_another
-from formers.dropin import additions
 from formers.dropin.finder import Finder
-from formers.dropin.packages import PACKAGES, wanted_packages
+from formers.dropin.packages import COMPLETED, PACKAGES, chosen_packages
+
+TYPE_CHECKING = False  # of `typing`; see `packages`
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
 
 __all__ = ["PACKAGES", "install", "installed", "uninstall", "using"]
 
@@ -41,12 +42,12 @@ def install(version: str | None = None, packages: Iterable[str] | None = None) -
     Raises:
         ValueError: for a version that is none, or a package that formers cannot stand for.
     """
-    found = _begin(version, packages)
-    if any(name in _aside for name in found.packages):
+    _begin(version, packages)
+    if before := [name for name in PACKAGES if name in _aside]:
         from formers.core.notices import notice
 
         notice(
-            f"{' and '.join(name for name in found.packages if name in _aside)} was imported before "
+            f"{' and '.join(before)} was imported before "
             "formers.dropin.install(): what already holds its objects keeps them, and what it still loads by "
             "name comes from formers; install first, or call formers.dropin.uninstall() to have it back"
         )
@@ -54,13 +55,16 @@ def install(version: str | None = None, packages: Iterable[str] | None = None) -
 
 def _begin(version: str | None, packages: Iterable[str] | None) -> Finder:
     """Install, and say nothing."""
-    found = Finder(version, wanted_packages(packages))
+    found = Finder(version, chosen_packages(packages))
     uninstall()
     before = [name for name in sys.modules if found.stands_for(name)]
     _aside.update({name: sys.modules.pop(name) for name in before})
-    additions.add()
+    if any(name in sys.modules for name in COMPLETED):
+        from formers.dropin import additions
+
+        additions.add()
     stand_for_another(True)
-    sys.meta_path.insert(0, found)  # before the additions, which are for packages that are themselves
+    sys.meta_path.insert(0, found)
     return found
 
 
@@ -70,7 +74,8 @@ def uninstall() -> None:
         sys.meta_path.remove(found)
         for name in [name for name in sys.modules if found.stands_for(name)]:
             del sys.modules[name]
-    additions.remove()
+    if "formers.dropin.additions" in sys.modules:
+        sys.modules["formers.dropin.additions"].remove()
     stand_for_another(False)
     sys.modules.update(_aside)
     _aside.clear()
@@ -81,14 +86,17 @@ def installed() -> Finder | None:
     return next((one for one in sys.meta_path if isinstance(one, Finder)), None)
 
 
-@contextmanager
-def using(version: str | None = None, packages: Iterable[str] | None = None) -> Iterator[None]:
+class using:
     """The names mean formers within a `with`, and what they meant before after it; see `install`."""
-    before = installed()
-    _begin(version, packages)
-    try:
-        yield
-    finally:
+
+    def __init__(self, version: str | None = None, packages: Iterable[str] | None = None) -> None:
+        self._asked = version, packages
+
+    def __enter__(self) -> None:
+        self._before = installed()
+        _begin(*self._asked)
+
+    def __exit__(self, *_: object) -> None:
         uninstall()
-        if before is not None:
-            _begin(before.asked, before.packages)
+        if self._before is not None:
+            _begin(self._before.asked, self._before.chosen)

@@ -23,30 +23,24 @@ ADDED: dict[str, dict[str, Any]] = {"datasets": {"load_metric": load_metric}}
 LOADED = {"peft": ("torch.distributed.tensor",)}
 
 
-class _Waiting:
-    """Puts names into packages right after they are imported."""
+def spec_of(name: str) -> ModuleSpec | None:
+    """The spec of such a package: its own, with a loader that puts the names in when it has run."""
+    spec = machinery.PathFinder.find_spec(name)
+    if spec is None or spec.loader is None:
+        return None
+    loader: Any = spec.loader
+    run = loader.exec_module
 
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name not in ADDED and name not in LOADED:
-            return None
-        spec = machinery.PathFinder.find_spec(name, path)
-        if spec is None or spec.loader is None:
-            return None
-        loader: Any = spec.loader
-        run = loader.exec_module
+    def exec_module(module: ModuleType) -> None:
+        run(module)
+        _fill(module)
 
-        def exec_module(module: ModuleType) -> None:
-            run(module)
-            _fill(module)
-
-        loader.exec_module = exec_module
-        return spec
+    loader.exec_module = exec_module
+    return spec
 
 
 def add() -> None:
-    """Fill in packages that are imported, and those that will be."""
-    sys.meta_path.insert(0, _Waiting)
+    """Fill in the packages that are imported."""
     for name in (*ADDED, *LOADED):
         if name in sys.modules:
             _fill(sys.modules[name])
@@ -54,8 +48,6 @@ def add() -> None:
 
 def remove() -> None:
     """Take it all back."""
-    if _Waiting in sys.meta_path:
-        sys.meta_path.remove(_Waiting)
     for package, names in ADDED.items():
         held = vars(sys.modules.get(package, ModuleType(package)))
         for name, value in names.items():

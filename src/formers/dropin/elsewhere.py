@@ -14,6 +14,13 @@ NAMES = {
     "checkpoint": "torch.utils.checkpoint",
     "create_block_mask": "torch.nn.attention.flex_attention",
     "nn": "torch",
+    **dict.fromkeys(
+        (
+            *("constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_"),
+            *("orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_"),
+        ),
+        "torch.nn.init",
+    ),
     "safe_open": "safetensors",
     "tqdm": "tqdm.auto",
     **dict.fromkeys(("init_empty_weights", "init_on_device"), "accelerate"),

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
 
 from formers.dropin import packages as choice
+
+TYPE_CHECKING = False  # of `typing`; see `packages`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+    from typing import Any
 
 
 class Finder:
     """What `sys.meta_path` holds while formers stands for packages.
 
     Attributes:
-        packages: their names.
         asked: the version that a person chose, None where it follows from what is installed.
+        chosen: the packages that a person chose, None where they follow likewise.
     """
 
-    def __init__(self, version: str | None, packages: tuple[str, ...]) -> None:
-        self.asked, self.packages = choice.checked_version(version), packages
+    def __init__(self, version: str | None, packages: tuple[str, ...] | None) -> None:
+        self.asked, self.chosen = choice.checked_version(version), packages
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The names of the packages."""
+        return choice.wanted_packages(None) if self.chosen is None else self.chosen
 
     @property
     def version(self) -> str:
@@ -30,7 +38,10 @@ class Finder:
 
     def stands_for(self, module: str) -> bool:
         """Whether a module belongs to one of the packages."""
-        return module.partition(".")[0] in self.packages
+        root = module.partition(".")[0]
+        if root not in choice.PACKAGES:
+            return False
+        return choice.is_free(root) if self.chosen is None else root in self.chosen
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The spec of a module; None for others, and for those that formers has not got.
@@ -39,6 +50,10 @@ class Finder:
             ModuleNotFoundError: where such a one is imported, with the reason.
         """
         if not self.stands_for(name):
+            if name in choice.COMPLETED:
+                from formers.dropin import additions
+
+                return additions.spec_of(name)
             return None
         root, _, rest = name.partition(".")
         if root == "optimum":
@@ -248,7 +263,7 @@ def _of_formers(module: ModuleType, name: str, real: ModuleType, depth: int = 2)
     except (AttributeError, ImportError) as error:
         why = str(error).partition(repr(name))[2].replace(f" from {real.__name__!r}", "")
         raise _absent(module, name, [], why) from None
-    if isinstance(value, ModuleType):
+    if isinstance(value, type(sys)):
         raise _absent(module, name, [])
     return value
 

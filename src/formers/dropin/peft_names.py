@@ -16,7 +16,8 @@ PATHS = frozenset(
         *("tuners.tuners_utils", "tuners.lycoris_utils", "tuners.mixed"),
         *(f"tuners.{method}{part}" for method in _METHODS for part in ("", ".config", ".layer", ".model")),
         *(f"tuners.{method}{part}" for method in _PROMPTS for part in ("", ".config", ".model")),
-        *("functional", "optimizers", "utils.integrations"),
+        *("functional", "helpers", "optimizers", "utils.hotswap", "utils.integrations"),
+        "utils.transformers_weight_conversion",
         *("utils", "utils.other", "utils.peft_types", "utils.save_and_load", "utils.constants"),
     )
 )
@@ -34,6 +35,12 @@ _OF_SCRIPTS = (
     *("check_target_module_exists", "create_loraplus_optimizer", "dequantize_module_weight"),
     *("get_pattern_key", "transpose"),
 )
+_BY_KIND = (
+    *("AuxiliaryTrainingWrapper", "Linear4bit", "Linear8bitLt", "_maybe_include_all_linear_layers"),
+    *("convert_peft_config_for_transformers", "disable_input_dtype_casting", "factorization"),
+    "is_auto_awq_available",
+    *("is_torchao_available", "onload_layer"),
+)
 
 
 @functools.cache
@@ -50,6 +57,9 @@ def homes() -> dict[str, str]:
     ends = (*ends, "ForSequenceClassification", "ForTokenClassification")
     found.update({f"AutoPeftModel{end}": "formers.peft_auto" for end in ends})
     found.update(dict.fromkeys(_OF_SCRIPTS, "formers.adapters.script_names"))
+    found.update(dict.fromkeys(_BY_KIND, "formers.adapters.kinds_by_name"))
+    found["get_model_conversion_mapping"] = "formers.checkpoints.conversions"
+    found["init_empty_weights"] = "accelerate"
     return {**found, **dict.fromkeys(("CONFIG_NAME", "WEIGHTS_NAME", "SAFETENSORS_WEIGHTS_NAME"), __name__)}
 
 

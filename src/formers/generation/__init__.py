@@ -7,6 +7,7 @@ from formers.core.lazy import lazy
 # module -> its public names, which are the package's too
 NAMES: dict[str, tuple[str, ...]] = {
     "formers.configs.generation": ("GenerationMode",),
+    "formers.generation.by_name": ("BeamSearchScorer",),
     "formers.generation.compiling": ("CompileConfig",),
     "formers.generation.bayesian": (
         "BayesianDetectorConfig",

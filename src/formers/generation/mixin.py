@@ -10,13 +10,14 @@ from torch import Tensor
 
 from formers.configs import GenerationConfig
 from formers.core.outputs import ModelOutput
+from formers.generation.by_name import LoopsByName
 from formers.generation.decoder import longer
 
 _GROWING = ("attention_mask", "position_ids", "token_type_ids", "cross_attention_mask")
 _DECODER_GROWING = ("decoder_attention_mask", "decoder_position_ids", "decoder_token_type_ids")
 
 
-class GenerationMixin:
+class GenerationMixin(LoopsByName):
     """What models have that can predict the next token."""
 
     config: Any

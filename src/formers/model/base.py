@@ -14,6 +14,7 @@ from formers.configs import GenerationConfig, PretrainedConfig
 from formers.core.notices import notice, refuse_unknown
 from formers.hub import Pushable
 from formers.model.building import is_for_a_checkpoint, may_be_empty
+from formers.model.handwritten import Handwritten
 from formers.model.initialise import initialise, mark_filled, unfilled
 from formers.model.structure import crossing_prefixes, input_tables, parts_of, pooler_prefix, token_path
 from formers.nn.attend import backend
@@ -43,7 +44,7 @@ class _TiedNames:
         return None if model is None else list(model.all_tied_weights_keys)
 
 
-class PreTrainedModel(Block, Adaptable, Pushable):
+class PreTrainedModel(Block, Handwritten, Adaptable, Pushable):
     """Base of all models: configuration, loading, saving, embeddings, freezing, checkpointing.
 
     Attributes:
@@ -317,15 +318,11 @@ class PreTrainedModel(Block, Adaptable, Pushable):
         refuse_unknown(given, ("use_reentrant",), "gradient_checkpointing_kwargs")
         if given.get("use_reentrant"):
             notice("use_reentrant=True has no effect: layers are recomputed without it, to the same results")
-        for module in self.modules():
-            if hasattr(module, "gradient_checkpointing"):
-                module.gradient_checkpointing = True  # type: ignore[assignment]
+        self._checkpoint(True)
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep activations again."""
-        for module in self.modules():
-            if hasattr(module, "gradient_checkpointing"):
-                module.gradient_checkpointing = False  # type: ignore[assignment]
+        self._checkpoint(False)
 
     def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Any = None) -> None:
         """The newer name of `gradient_checkpointing_enable`."""

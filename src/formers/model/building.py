@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,6 +19,20 @@ from torch.overrides import TorchFunctionMode
 _how: ContextVar[str] = ContextVar("how models are made", default="whole")
 _DRAWING = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_",
             "xavier_uniform_", "xavier_normal_", "orthogonal_")  # fmt: skip
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are where functions of `torch.nn.init` draw."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in _DRAWING:
+            target = args[0] if args else given.get("tensor")
+            if isinstance(target, torch.Tensor):
+                return target
+        return func(*args, **given)
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -35,6 +49,21 @@ class _NothingDrawn(TorchFunctionMode):
             if isinstance(target, torch.Tensor) and target.is_meta:
                 return target
         return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def no_init_weights(_enable: bool = True) -> Iterator[None]:
+    """Models made in this `with` have their storage, and what lies in it: nothing is drawn.
+
+    Args:
+        _enable: False changes nothing.
+    """
+    token = _how.set("undrawn" if _enable else _how.get())
+    try:
+        with _Undrawn() if _enable else nullcontext():
+            yield
+    finally:
+        _how.reset(token)
 
 
 @contextmanager

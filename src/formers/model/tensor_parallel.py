@@ -224,3 +224,12 @@ def _why_whole(node: Block, step: Any) -> str:
     if any(type(leaf(node, role)) is not nn.Linear for some in _roles(step) for role in some):
         return "its leaves are no plain linear ones"
     return ""
+
+
+def is_dtensor(value: Any) -> bool:
+    """Whether a tensor is split over processes, or a copy on each of them."""
+    if not torch.distributed.is_available():
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(value, DTensor)

@@ -170,3 +170,21 @@ def shift_tokens_right(input_ids: Tensor, pad_token_id: int, decoder_start_token
     first = input_ids.new_full((input_ids.shape[0], 1), decoder_start_token_id)
     shifted = torch.cat((first, input_ids[:, :-1]), dim=1)
     return shifted.masked_fill(shifted == -100, pad_token_id)
+
+
+def rope_config_validation(config: Any, ignore_keys: Any = None) -> None:
+    """Refuse rotary settings of a config that no rule reads.
+
+    Args:
+        config: with `rope_parameters`, or `rope_scaling` as it was called.
+        ignore_keys: settings that may stand there beside those of the rule.
+
+    Raises:
+        ValueError: for an unknown rule, or settings that it cannot be made with.
+    """
+    told = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    if told:
+        name = told.get("rope_type", told.get("type", "default"))
+        if name not in RULES:
+            raise ValueError(f"there is no rotary rule {name!r}{did_you_mean(name, RULES)}")
+        _rule_of(config, name)

@@ -126,3 +126,6 @@ def read_film(film: Any, indices: Sequence[int], timeout: float | None = None) -
             "(num_frames), or for frames nearer to each other (frame_sampling_rate)"
         )
     return [found[i] for i in indices]
+
+
+BaseVideoProcessor = FilmSettings  # as the ecosystem calls what prepares films

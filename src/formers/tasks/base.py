@@ -39,6 +39,7 @@ from formers.nn.recording import recording
 from formers.nn.tree import has, path_of, wiring
 from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
+from formers.tasks.own_loss import put_own_loss
 from formers.tasks.table import Task
 
 _BESIDE_AN_ENCODER: dict[type[ModelOutput], type[ModelOutput]] = {
@@ -175,7 +176,10 @@ class TaskModel(Assembled):
         if self._head.marks and given.get("global_attention_mask") is None:
             given["global_attention_mask"] = marked(self._head.marks, given, config)
         states = self._states(given, ask)
-        made = self._finish(states, given, targets, items)
+        own = self._own_loss is not None and any(value is not None for value in targets.values())
+        made = self._finish(states, given, dict.fromkeys(targets) if own else targets, items)
+        if own:
+            put_own_loss(self, made, targets, items)
         say_uncalled(ask.backend, before, type(self).__name__)
         return returned(made, return_dict, config)
 

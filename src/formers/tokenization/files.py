@@ -96,6 +96,12 @@ def read(source: Source, name: str, row: Recipe | None = None) -> Files:
     return files
 
 
+def settings(source: Source) -> tuple[dict[str, Any], str | dict[str, str] | None]:
+    """What a checkpoint's tokenizer_config.json says, and its chat template."""
+    config = _json(source.find(CONFIG))
+    return config, _template(source, config.get("chat_template"))
+
+
 def get_tokenizer_config(pretrained_model_name_or_path: Any, **options: Any) -> dict[str, Any]:
     """What the tokenizer_config.json of a folder or a Hub id says; nothing, where there is none.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from formers.core.notices import notice, refuse_or_leave_out, refuse_unknown
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
-from formers.tokenization import chat, classes, components, files, saving, special
+from formers.tokenization import by_hand, chat, classes, components, files, saving, special
 from formers.tokenization.decoder import Decoder, clean_up, ids_of
 from formers.tokenization.encoder import Encoder, Ragged, RenderedChat
 from formers.tokenization.encoding import BatchEncoding
@@ -108,12 +108,26 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         order = ("vocab", "merges") if self.recipe is None else self.recipe.order
         given = classes.sources(args, named, name, order)
         settings |= {name: given.pop(name) for name in set(given) - set(classes.SOURCES)}
+        whole = "tokenizer_object" in given or "tokenizer_file" in given
+        if not whole and by_hand.is_by_hand(type(self), PreTrainedTokenizerFast):
+            self._begin_by_hand(settings)
+            return
         settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()", self.recipe)
         backend = self._backend(given, settings)
         recorded = settings.pop("added_tokens_decoder", {})
         added = {int(index): added_token(token) for index, token in recorded.items()}
         self._given = given
         self._settle(backend, settings, settings, added, from_file="tokenizer_file" in given)
+
+    def _begin_by_hand(self, settings: dict[str, Any]) -> None:
+        """Set up a tokenizer whose class cuts texts itself; it may have settings of its own."""
+        recorded = settings.pop("added_tokens_decoder", {})
+        added = {int(index): added_token(token) for index, token in recorded.items()}
+        own = dict(self.__dict__)  # what the constructor set up before
+        self._given = {}
+        self._settle(by_hand.backend_of(self, settings), settings, settings, added, from_file=False)
+        self.__dict__.update(own)
+        by_hand.settle(self, PreTrainedTokenizerFast)
 
     @classmethod
     def _backend(cls, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Tokenizer:
@@ -261,6 +275,8 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         if init_inputs:
             raise TypeError(f"from_pretrained takes one name and keywords, but got also {init_inputs!r}")
         path = Path(pretrained_model_name_or_path)
+        if by_hand.is_by_hand(cls, PreTrainedTokenizerFast):
+            return by_hand.load(cls, pretrained_model_name_or_path, kwargs)  # type: ignore[no-any-return]  # of that class
         if path.is_file() and path.suffix == ".json":
             return cls(tokenizer_file=path, **kwargs)
         found, explicit = classes.find(pretrained_model_name_or_path, kwargs, cls.__name__, cls.recipe)

@@ -68,8 +68,12 @@ class TokenMethods:
 
     @property
     def decoder(self) -> Any:
-        """The part of the backend that turns tokens into text."""
-        return self._vocabulary.backend.decoder
+        """The part of the backend that turns tokens into text; classes written by hand may set their own."""
+        return self.__dict__.get("decoder") or self._vocabulary.backend.decoder
+
+    @decoder.setter
+    def decoder(self, value: Any) -> None:
+        self.__dict__["decoder"] = value
 
     @property
     def vocab_size(self) -> int:
@@ -88,8 +92,26 @@ class TokenMethods:
 
     @property
     def vocab(self) -> dict[str, int]:
-        """Every token, added ones included, with its id."""
-        return self.get_vocab()
+        """Every token, added ones included, with its id; classes written by hand may set their own."""
+        held: dict[str, int] | None = self.__dict__.get("vocab")
+        return self.get_vocab() if held is None else held
+
+    @vocab.setter
+    def vocab(self, value: dict[str, int]) -> None:
+        self.__dict__["vocab"] = value
+
+    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
+        """The tokens of a text without special ones; classes written by hand have their own."""
+        return list(self._vocabulary.cutter.encode(text, add_special_tokens=False).tokens)
+
+    def _convert_token_to_id(self, token: str) -> int | None:
+        """The id of a token that was not added; that of `unk_token` where there is no such."""
+        index = self._vocabulary.id_of(token)
+        return self._vocabulary.id_of(self._special.named["unk_token"]) if index is None else index
+
+    def _convert_id_to_token(self, index: int) -> str | None:
+        """The token of an id that was not added."""
+        return self._written().backend.id_to_token(index)
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -128,7 +150,11 @@ class TokenMethods:
         if not isinstance(tokens, (str, list, tuple)):
             raise TypeError(f"expected a token or a list of tokens, but got a {type(tokens).__name__}")
         find = self._vocabulary.id_of
-        unknown = find(self._special.named["unk_token"])
+        if type(self)._convert_token_to_id is TokenMethods._convert_token_to_id:
+            unknown = find(self._special.named["unk_token"])
+        else:  # of a class written by hand
+            added = self.added_tokens_encoder
+            find, unknown = (lambda token: added.get(token, self._convert_token_to_id(token))), None
         found = [
             unknown if (index := find(token)) is None else index
             for token in ([tokens] if isinstance(tokens, str) else tokens)
@@ -143,8 +169,11 @@ class TokenMethods:
             skip_special_tokens: whether to leave special tokens out of the list.
         """
         ids = plain(ids)
-        name = self._written().backend.id_to_token
+        name: Any = self._written().backend.id_to_token
         check_ids([ids] if isinstance(ids, int) else ids)
+        if type(self)._convert_id_to_token is not TokenMethods._convert_id_to_token:  # written by hand
+            added = {index: token.content for index, token in self.added_tokens_decoder.items()}
+            name = lambda index: added[index] if index in added else self._convert_id_to_token(index)  # noqa: E731
         if isinstance(ids, int):
             return name(ids)
         left_out = set(self.all_special_ids) if skip_special_tokens else ()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from formers.adapters.layer import DeltaLayer, is_linear, wide
 from formers.adapters.lora import dora
+from formers.adapters.lora.ranks import AXES, fitted
 from formers.adapters.lora.starts import start
 from formers.nn.dropout import Dropout
 from formers.nn.kernels import hooked, project
@@ -40,7 +41,8 @@ class LoraLayer(DeltaLayer):
         super().__init__(base_layer)
         self.r: dict[str, int] = {}
         self.lora_alpha: dict[str, float] = {}
-        self.scaling: dict[str, float] = {}
+        self.scaling: dict[str, Any] = {}  # tensors where they change in a compiled model; see `hotswap`
+        self.groups = int(getattr(self.get_base_layer(), "groups", 1))  # of a convolution
         self.use_rslora: dict[str, bool] = {}
         self.lora_dropout, self.lora_A, self.lora_B = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.lora_embedding_A, self.lora_embedding_B = nn.ParameterDict(), nn.ParameterDict()
@@ -78,7 +80,35 @@ class LoraLayer(DeltaLayer):
     def set_scale(self, name: str, scale: float) -> None:
         """Let an adapter count `scale` times what its config says."""
         root = math.sqrt(self.r[name]) if self.use_rslora[name] else self.r[name]
-        self.scaling[name] = scale * self.lora_alpha[name] / root
+        value, held = scale * self.lora_alpha[name] / root, self.scaling.get(name)
+        if isinstance(held, Tensor):
+            held.fill_(value)
+        else:
+            self.scaling[name] = value
+
+    def variable(self, name: str) -> None:
+        """Let the scaling be a tensor, which what was compiled reads."""
+        device, held = self.factors(name)[0].device, self.scaling[name]
+        if not isinstance(held, Tensor):
+            self.scaling[name] = torch.tensor(held, device=device)
+
+    def rescale(self, name: str, r: int, lora_alpha: float) -> None:
+        """Let an adapter that holds other weights now have their rank and scaling."""
+        self.r[name], self.lora_alpha[name] = r, lora_alpha
+        self.set_scale(name, 1.0)
+
+    def widen(self, name: str, r: int) -> None:
+        """Let an adapter say a higher rank and the same scaling."""
+        ratio = r / self.r[name]
+        self.lora_alpha[name] *= math.sqrt(ratio) if self.use_rslora[name] else ratio
+        self.r[name] = r
+
+    def stored(self, table: str, name: str, value: Tensor) -> Tensor:
+        """A and B without what is beyond the rank."""
+        if table not in AXES:
+            return value
+        rank, axis = self.r[name], AXES[table]
+        return fitted(value, axis, rank // self.groups if axis else rank, self.groups)
 
     def factors(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
         """A and B."""
@@ -119,16 +149,20 @@ class Linear(LoraLayer):
         down: Any = self.lora_A[name]
         up: Any = self.lora_B[name]
         narrow = torch.is_autocast_enabled(x.device.type)
-        x = x if narrow else x.to(down.weight.dtype)
+        x = x if narrow or not self.cast_input_dtype_enabled else x.to(down.weight.dtype)
         dropped = self.lora_dropout[name]
         if name in self.lora_magnitude_vector:
             return dora.adapted(self, name, dropped(x), result)
         x = dropped(x) if type(dropped) is not nn.Identity else x
         thin = project(down, x) if x.dim() == 2 else down(x)
-        alike = result.dim() == 2 and thin.dtype == result.dtype == up.weight.dtype
-        if alike and not narrow and up.bias is None and type(up) is nn.Linear and not hooked(up):
-            return torch.addmm(result, thin, up.weight.t(), alpha=self.scaling[name])
-        found: Tensor = result + up(thin) * self.scaling[name]
+        alike, scaling = (
+            result.dim() == 2 and thin.dtype == result.dtype == up.weight.dtype,
+            self.scaling[name],
+        )
+        plain = up.bias is None and type(up) is nn.Linear and not isinstance(scaling, Tensor)
+        if alike and plain and not narrow and not hooked(up):
+            return torch.addmm(result, thin, up.weight.t(), alpha=scaling)
+        found: Tensor = result + up(thin) * scaling
         return found
 
     def get_delta_weight(self, name: str) -> Tensor:
@@ -179,7 +213,8 @@ class Embedding(LoraLayer):
     def get_delta_weight(self, name: str) -> Tensor:
         """[tokens, E]."""
         first, second = map(wide, self.factors(name))
-        return (second @ first).t() * self.scaling[name]
+        delta: Tensor = (second @ first).t() * self.scaling[name]
+        return delta
 
 
 class ConvNd(LoraLayer):
@@ -214,7 +249,8 @@ class ConvNd(LoraLayer):
         if self.get_base_layer().groups > 1:  # type: ignore[operator]  # a number
             raise NotImplementedError("adapters of convolutions in groups cannot be merged: keep them beside")
         down, up = map(wide, self.factors(name))
-        return torch.einsum("or,ri...->oi...", up.flatten(1), down) * self.scaling[name]
+        delta: Tensor = torch.einsum("or,ri...->oi...", up.flatten(1), down) * self.scaling[name]
+        return delta
 
 
 def wrap(leaf: nn.Module) -> LoraLayer | None:

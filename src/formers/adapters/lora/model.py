@@ -26,10 +26,7 @@ class LoraModel(Tuner):
 
     def settings(self, config: Any, path: str) -> dict[str, Any]:
         """Rank and alpha, which patterns may choose by path."""
-        return {
-            "r": by_pattern(config.rank_pattern, path, config.r),
-            "lora_alpha": by_pattern(config.alpha_pattern, path, config.lora_alpha),
-        }
+        return dict(zip(("r", "lora_alpha"), rank_and_alpha(config, path), strict=True))
 
     def add_weighted_adapter(
         self,
@@ -64,3 +61,9 @@ class LoraModel(Tuner):
         if adapter_name not in self.peft_config:
             how = (svd_rank, svd_clamp, density, majority_sign_method)
             add_weighted(self, adapters, weights, adapter_name, combination_type, *how)
+
+
+def rank_and_alpha(config: Any, path: str) -> tuple[int, float]:
+    """Rank and alpha of a leaf, as a config says by its path."""
+    rank = by_pattern(config.rank_pattern, path, config.r)
+    return rank, by_pattern(config.alpha_pattern, path, config.lora_alpha)

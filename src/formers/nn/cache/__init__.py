@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from formers.core.notices import notice, refuse_unknown, suggest_keywords
+from formers.nn.cache.layers import AsLayers
 from formers.nn.cache.slots import Growing, Hybrid, Kept, Latent, Recurrent, Ring, Slot, Static, made
 from formers.nn.cache.spared import Offloaded, OffloadedStatic, Quantized
 from formers.nn.spec import SlotSpec
@@ -18,16 +19,23 @@ __all__ = [
     "Cache",
     "DynamicCache",
     "EncoderDecoderCache",
+    "FalconHybridMambaAttentionDynamicCache",
     "Growing",
     "Hybrid",
+    "HybridCache",
+    "HybridMambaAttentionDynamicCache",
     "Kept",
     "Latent",
+    "Lfm2HybridConvCache",
+    "MambaCache",
     "Offloaded",
     "OffloadedStatic",
     "Quantized",
     "QuantizedCache",
+    "Qwen3NextDynamicCache",
     "Recurrent",
     "Ring",
+    "SlidingWindowCache",
     "Slot",
     "StateCache",
     "Static",
@@ -35,7 +43,7 @@ __all__ = [
 ]
 
 
-class Cache:
+class Cache(AsLayers):
     """One slot per layer. `cross` holds the encoder's keys and values, written once.
 
     So many of the first positions are `before` the text. What follows a prompt with pictures stands `ahead`
@@ -294,11 +302,45 @@ class StaticCache(Cache):
     ) -> None:
         if offload_only_non_sliding is not None and offloading:
             raise ValueError("a StaticCache offloads every layer: leave offload_only_non_sliding out")
-        refuse_unknown(options, ("max_batch_size", "batch_size", "device", "dtype"), "StaticCache")
+        refuse_unknown(options, _FOLLOW, type(self).__name__)
         if config is None or max_cache_len is None:
             raise ValueError("StaticCache needs `config` and `max_cache_len`")
         kind = OffloadedStatic if offloading else Static
         super().__init__(kind(max_cache_len) for _ in range(_depth(config)))
+
+    @property
+    def max_cache_len(self) -> int:
+        """Positions that there is room for."""
+        return self.get_max_cache_shape()
+
+
+class HybridCache(StaticCache):
+    """A static cache under the name of models that have windows too: these keep all positions."""
+
+
+class SlidingWindowCache(StaticCache):
+    """A static cache under the name of models whose every layer has a window; likewise."""
+
+
+class SizedCache(DynamicCache):
+    """A growing cache that is told sizes, as caches of models with states once were.
+
+    Args:
+        config: the model's config, which says what each layer keeps.
+        batch_size: follows from what is put in.
+        options: `max_batch_size`, `device` and `dtype`, which do so too.
+    """
+
+    def __init__(self, config: Any, batch_size: int | None = None, **options: Any) -> None:
+        refuse_unknown(options, _FOLLOW, type(self).__name__)
+        super().__init__(config=config)
+
+
+# sizes and places of a cache that follow from what is put in
+_FOLLOW = ("max_batch_size", "batch_size", "device", "dtype")
+# caches of single families
+MambaCache = HybridMambaAttentionDynamicCache = FalconHybridMambaAttentionDynamicCache = SizedCache
+Lfm2HybridConvCache = Qwen3NextDynamicCache = SizedCache
 
 
 class EncoderDecoderCache(Cache):
@@ -463,5 +505,9 @@ def _register(kind: type[Cache]) -> None:
     )
 
 
-for _kind in (Cache, DynamicCache, QuantizedCache, StateCache, StaticCache, EncoderDecoderCache):
+_CACHES: tuple[type[Cache], ...] = (
+    *(Cache, DynamicCache, EncoderDecoderCache, HybridCache, QuantizedCache, SizedCache),
+    *(SlidingWindowCache, StateCache, StaticCache),
+)
+for _kind in _CACHES:
     _register(_kind)

@@ -35,6 +35,11 @@ class Slot:
         """The keys and values held, or None while empty."""
         raise NotImplementedError(f"{type(self).__name__} does not store keys")
 
+    def reset(self) -> None:
+        """Hold nothing."""
+        vars(self).update({name: None for name, value in vars(self).items() if isinstance(value, Tensor)})
+        self.length = 0
+
 
 class Growing(Slot):
     """Everything ever seen, in storage that grows by blocks; `capacity` tokens are reserved at once.

@@ -140,6 +140,11 @@ class Quantized(Slot):
                 setattr(self, f"{part}_scales", scales[:, :, :, :rows] if kept else None)
         self.length, self.packed = length, kept
 
+    def reset(self) -> None:
+        """Hold nothing."""
+        super().reset()
+        self.packed = 0
+
 
 class Offloaded(Growing):
     """Keys and values in the memory of the host; a layer's are copied to its device while it reads them."""

@@ -116,3 +116,6 @@ class ProgressCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the bars away."""
         self.close()
+
+
+NotebookProgressCallback = ProgressCallback  # rich shows bars in notebooks too
