@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -65,10 +64,14 @@ def stack_part(config: Any, assembly: Single, stem: type[Any], routes: bool = Fa
     return (_class_of(kind, assembly) if assembly.is_known else kind)(config, assembly)
 
 
-@cache
-def _class_of(kind: Any, assembly: Single) -> type[StackPart]:
-    own = {"__module__": __name__, "__doc__": StackPart.__doc__, "_assembly": assembly}
-    return type(kind.__name__, (kind,), {**own, "forward": kind.forward})
+_OWN: dict[tuple[Any, Single], type[StackPart]] = {}  # of families' assemblies alone, which stay
+
+
+def _class_of(kind: type[StackPart], assembly: Single) -> type[StackPart]:
+    if (kind, assembly) not in _OWN:
+        own = {"__module__": __name__, "__doc__": StackPart.__doc__, "_assembly": assembly}
+        _OWN[kind, assembly] = type(kind.__name__, (kind,), {**own, "forward": kind.forward})
+    return _OWN[kind, assembly]
 
 
 def _blank(kind: type[StackPart], assembly: Single) -> StackPart:

@@ -37,10 +37,13 @@ class _LastLoad:
 
 
 class _TiedNames:
-    """The names that share another's parameter, as packages ask for them; models may set their own."""
+    """The names that share another's parameter, and that one's; models may set their own.
 
-    def __get__(self, model: Any, kind: Any = None) -> list[str] | None:
-        return None if model is None else list(model.all_tied_weights_keys)
+    Older code takes them for a list of those names, and finds them so.
+    """
+
+    def __get__(self, model: Any, kind: Any = None) -> dict[str, str] | None:
+        return None if model is None else dict(model.all_tied_weights_keys)
 
 
 class PreTrainedModel(Block, Adaptable, Pushable):
