@@ -6,10 +6,13 @@ import copy
 import inspect
 import pickle
 
+import peft
 import pytest
 import torch
+from peft.helpers import rescale_adapter_scale
 
 import formers
+from formers.dropin import additions
 from formers.nn.leaves import token_table
 
 SIZES = {"vocab_size": 13, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -74,3 +77,37 @@ def test_signatures_name_token_types_where_a_model_has_them() -> None:
         model(ROWS, token_type_ids=None)
         with pytest.raises(TypeError, match="have no token types; leave token_type_ids out"):
             model(ROWS, token_type_ids=torch.zeros_like(ROWS))
+
+
+def test_helpers_of_peft_know_the_adapters_that_models_hold() -> None:
+    model = opt()
+    plain = model(ROWS).logits
+    model.add_adapter(peft.LoraConfig(init_lora_weights=False, target_modules=["q_proj"]))
+    additions.add()
+    additions.remove()
+    names = peft.get_peft_model_state_dict(model)
+    assert sorted(names)[0] == "model.decoder.layers.0.self_attn.q_proj.lora_A.weight"
+    assert len(names) == 4
+    with rescale_adapter_scale(model, 0.0):
+        assert torch.allclose(model(ROWS).logits, plain, atol=1e-6)
+    assert not torch.allclose(model(ROWS).logits, plain, atol=1e-3)
+
+
+def test_an_encoder_sees_the_prefix_that_it_is_given() -> None:
+    torch.manual_seed(0)
+    config = formers.BertConfig(**SIZES, intermediate_size=8, initializer_range=0.5)
+    model = formers.BertModel(config).eval()
+    keys = torch.randn(2, 2, 1, 2, 5, 4)  # of each layer, keys and values [B, H, S, D]
+    past = formers.DynamicCache.from_legacy_cache([tuple(pair.expand(2, -1, -1, -1)) for pair in keys])
+    mask = torch.ones(2, 8)
+    seen = model(ROWS, attention_mask=mask, past_key_values=past).last_hidden_state
+    assert not torch.allclose(seen, model(ROWS).last_hidden_state, atol=1e-2)
+
+
+def test_a_pair_s_cache_is_made_of_layers_of_the_older_form() -> None:
+    layers = [tuple(torch.randn(4, 1, 2, 3, 4).unbind()) for _ in range(2)]
+    cache = formers.EncoderDecoderCache(layers)
+    assert torch.equal(cache[1][0], layers[1][0])
+    assert cache.is_updated == {0: True, 1: True}
+    cache.cross_attention_cache = formers.DynamicCache()
+    assert cache.is_updated == {0: False, 1: False}

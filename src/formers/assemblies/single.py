@@ -247,10 +247,10 @@ class Single(Assembly):
         return self._stack(config).room
 
     def _cache(self, model: Any, s: Stack, past: Any, use_cache: bool | None) -> Cache | None:
-        """The cache of this call; made when a decoder is asked for one, refused when it cannot be kept."""
-        if not s.decoder:
-            return None
+        """The cache of this call; made when a decoder is asked for one. An encoder sees what it is given."""
         given = past is not None
+        if not s.decoder and not given:
+            return None
         if given and not isinstance(past, Cache):
             past = self._kind.from_legacy_cache(past)
         if use_cache is None:

@@ -21,6 +21,13 @@ def load_metric(path: str, *args: Any, **options: Any) -> Any:
 ADDED: dict[str, dict[str, Any]] = {"datasets": {"load_metric": load_metric}}
 # package -> modules that it uses without importing them: the ecosystem had done so before
 LOADED = {"peft": ("torch.distributed.tensor",)}
+# package -> its classes, and those here whose objects its helpers may take for theirs
+TAKEN_FOR = {
+    "peft": (
+        ("peft.tuners.tuners_utils", "BaseTunerLayer", "formers.adapters.layer", "AdapterLayer"),
+        ("peft.tuners.lora.layer", "LoraLayer", "formers.adapters.lora.layers", "LoraLayer"),
+    )
+}
 
 
 class _Waiting:
@@ -53,7 +60,7 @@ def add() -> None:
 
 
 def remove() -> None:
-    """Take it all back."""
+    """Take it all back, but for what is taken for another: classes do not forget that."""
     if _Waiting in sys.meta_path:
         sys.meta_path.remove(_Waiting)
     for package, names in ADDED.items():
@@ -69,3 +76,7 @@ def _fill(module: ModuleType) -> None:
     for name, value in ADDED.get(module.__name__, {}).items():
         if not hasattr(module, name):
             setattr(module, name, value)
+    for home, name, here, own in TAKEN_FOR.get(module.__name__, ()):
+        theirs = getattr(importlib.import_module(home), name, None)
+        if hasattr(theirs, "register"):  # an abstract class
+            theirs.register(getattr(importlib.import_module(here), own))

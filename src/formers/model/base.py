@@ -357,7 +357,8 @@ class PreTrainedModel(Block, Adaptable, Pushable):
         def require(_: nn.Module, __: Any, output: Tensor) -> None:
             output.requires_grad_(True)
 
-        self._require_grads_hooks = [table.register_forward_hook(require) for table in input_tables(self)]
+        tables = dict.fromkeys((*input_tables(self), self.get_input_embeddings()))  # which stacks may share
+        self._require_grads_hooks = [table.register_forward_hook(require) for table in tables]
 
     def disable_input_require_grads(self) -> None:
         """Undo `enable_input_require_grads`."""
