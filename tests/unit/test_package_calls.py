@@ -9,6 +9,7 @@ import pickle
 import peft
 import pytest
 import torch
+import transformers
 from peft.helpers import rescale_adapter_scale
 
 import formers
@@ -95,17 +96,20 @@ def test_helpers_of_peft_know_the_adapters_that_models_hold() -> None:
 
 def test_an_encoder_sees_the_prefix_that_it_is_given() -> None:
     torch.manual_seed(0)
-    config = formers.BertConfig(**SIZES, intermediate_size=8, initializer_range=0.5)
-    model = formers.BertModel(config).eval()
-    keys = torch.randn(2, 2, 1, 2, 5, 4)  # of each layer, keys and values [B, H, S, D]
-    past = formers.DynamicCache.from_legacy_cache([tuple(pair.expand(2, -1, -1, -1)) for pair in keys])
+    sizes = {**SIZES, "intermediate_size": 8, "initializer_range": 0.5}
+    model = formers.BertModel(formers.BertConfig(**sizes)).eval()
+    theirs = transformers.BertModel(transformers.BertConfig(**sizes)).eval()
+    theirs.load_state_dict(model.state_dict())
+    prefix = [tuple(torch.randn(2, 2, 2, 5, 4)) for _ in range(2)]  # keys and values, [B, H, S, D] each
     mask = torch.ones(2, 8)
-    seen = model(ROWS, attention_mask=mask, past_key_values=past).last_hidden_state
-    assert not torch.allclose(seen, model(ROWS).last_hidden_state, atol=1e-2)
+    wanted = theirs(ROWS, attention_mask=mask, past_key_values=transformers.DynamicCache(prefix))
+    for given in (formers.DynamicCache(prefix), tuple(prefix)):
+        seen = model(ROWS, attention_mask=mask, past_key_values=given)
+        assert torch.allclose(seen.last_hidden_state, wanted.last_hidden_state, atol=1e-5)
 
 
 def test_a_pair_s_cache_is_made_of_layers_of_the_older_form() -> None:
-    layers = [tuple(torch.randn(4, 1, 2, 3, 4).unbind()) for _ in range(2)]
+    layers = [torch.randn(4, 1, 2, 3, 4) for _ in range(2)]  # keys and values of both, [B, H, S, D] each
     cache = formers.EncoderDecoderCache(layers)
     assert torch.equal(cache[1][0], layers[1][0])
     assert cache.is_updated == {0: True, 1: True}

@@ -77,6 +77,6 @@ def _fill(module: ModuleType) -> None:
         if not hasattr(module, name):
             setattr(module, name, value)
     for home, name, here, own in TAKEN_FOR.get(module.__name__, ()):
-        theirs = getattr(importlib.import_module(home), name, None)
+        theirs: Any = getattr(importlib.import_module(home), name, None)
         if hasattr(theirs, "register"):  # an abstract class
             theirs.register(getattr(importlib.import_module(here), own))

@@ -316,7 +316,8 @@ class EncoderDecoderCache(Cache):
         cross_attention_cache: Cache | None = None,
     ) -> None:
         if self_attention_cache is not None and not isinstance(self_attention_cache, Cache):
-            self_attention_cache = DynamicCache.from_legacy_cache(self_attention_cache)
+            layers = [tuple(layer) for layer in self_attention_cache]  # of which one may be one tensor
+            self_attention_cache = DynamicCache.from_legacy_cache(layers)
             cross_attention_cache = cross_attention_cache or self_attention_cache.cross
         own = self_attention_cache.slots if self_attention_cache is not None else ()
         super().__init__(own, cross_attention_cache if cross_attention_cache is not None else Cache())
