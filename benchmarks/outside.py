@@ -8,9 +8,9 @@
 with what suites import (parameterized, diffusers, attrs), which may lie in a folder apart (`--also`);
 `--reference` is a folder that has transformers (`pip install --no-deps --target`). A suite is the package's
 source. Models and data that suites ask a Hub for are tiny ones at a Hub on loopback (`outside_zoo.py`), made
-by transformers. The files of a suite run in one process. A test counts where it passes on transformers; one
-that is skipped with formers did not pass. `--work` keeps what was written: what has been run is read again,
-unless `--again` says otherwise.
+by transformers. The files of a suite run in one process for `--limit` seconds; the next call goes on with the
+tests that were not come to, for `--work` keeps the outcome of each (`--again` forgets them). A test counts
+where it passes on transformers; one that is skipped with formers did not pass.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from outside_sample import outcomes
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT / "tests")]
-_LINE = re.compile(r"^(\S+::.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 # files that need what is not here: accelerators, other formats, large models; or that use no transformers
 LEFT_OUT = (
     r"gpu|stablediffusion|gptq|quantization|regression/|vision_models|torch_compile|openvino|onnx|backends|"
@@ -46,21 +47,15 @@ class Side:
     begin: tuple[str, ...]
 
 
-def outcomes(text: str) -> dict[str, str]:
-    """Name of a test -> what became of it, from what pytest wrote with -v."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        if (told := _LINE.match(line)) and found.get(told[1]) not in ("FAILED", "ERROR"):
-            found[told[1]] = told[2]
-    return found
-
-
 def run(given: argparse.Namespace, side: Side, suite: Path, endpoint: str) -> dict[str, str]:
-    """Run the files of a suite, or read what an earlier run wrote."""
+    """Run the tests of a suite that were not run before; the outcomes of all."""
     log = given.work / side.name / f"{suite.name}{given.part}.log"
-    if side.name not in given.sides or (log.exists() and not given.again):
-        return outcomes(log.read_text()) if log.exists() else {}
+    kept = log.with_suffix(".kept")
+    if side.name not in given.sides:
+        return outcomes(kept)
     log.parent.mkdir(parents=True, exist_ok=True)
+    if given.again:
+        kept.unlink(missing_ok=True)
     source = suite / "src" if (suite / "src").is_dir() else suite
     settings = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))},
@@ -69,6 +64,8 @@ def run(given: argparse.Namespace, side: Side, suite: Path, endpoint: str) -> di
         "HF_HOME": str(given.work / "hub" / side.name),
         "OMP_NUM_THREADS": "1",
         "OUTSIDE_SAMPLE": str(given.sample),
+        "OUTSIDE_KEPT": str(kept),
+        "OUTSIDE_SECONDS": str(given.limit),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "SCIKIT_LEARN_DATA": str(given.work / "zoo" / "datasets"),
         "CUDA_VISIBLE_DEVICES": "",
@@ -90,7 +87,7 @@ def run(given: argparse.Namespace, side: Side, suite: Path, endpoint: str) -> di
     command += ["-W", "ignore::FutureWarning"]  # suites make errors of them, and newer releases have more
     command += ["-k", given.keyword] if given.keyword else []
     command += map(str, files_of(suite, given.files))
-    with log.open("w") as writes:
+    with log.open("a") as writes:
         try:
             subprocess.run(
                 command,
@@ -98,12 +95,12 @@ def run(given: argparse.Namespace, side: Side, suite: Path, endpoint: str) -> di
                 env=settings,
                 stdout=writes,
                 stderr=subprocess.STDOUT,
-                timeout=given.limit,
+                timeout=given.limit + 2 * given.each,
                 check=False,
             )
         except subprocess.TimeoutExpired:
             writes.write(f"\nended after {given.limit} s\n")
-    return outcomes(log.read_text())
+    return outcomes(kept)
 
 
 def files_of(suite: Path, only: str | None) -> Iterator[Path]:
@@ -174,10 +171,10 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=1, help="run one test in so many")
     parser.add_argument("--sides", default="reference,formers", help="which to run")
     parser.add_argument("--each", type=int, default=60, help="seconds for one test")
-    parser.add_argument("--limit", type=int, default=1200, help="seconds for one suite")
+    parser.add_argument("--limit", type=int, default=1200, help="seconds for one call and suite")
     parser.add_argument("--part", default="", help="ending of the logs of a part of a suite")
     parser.add_argument("--whole", action="store_true", help="count tests that a side did not come to")
-    parser.add_argument("--again", action="store_true", help="run again what has been run")
+    parser.add_argument("--again", action="store_true", help="forget what has been run")
     parser.add_argument("--lost", type=Path, help="file for the names of tests that differ")
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
     given = parser.parse_args()

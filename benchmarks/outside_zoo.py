@@ -249,6 +249,19 @@ MODELS: dict[str, Row] = {
     ),
     "sshleifer/tiny-gpt2": ("GPT2LMHeadModel", _GPT2_ENDS, GPT_TOKENS),
     "lysandre/tiny-bert-random": ("BertForPreTraining", _WORDS, _word_tokenizer),
+    # spacy-transformers' and accelerate's
+    f"{_H}tiny-random-DistilBertModel": ("DistilBertModel", _DISTIL, _word_tokenizer),
+    "sgugger/tiny-distilbert-classification": (
+        "DistilBertForSequenceClassification",
+        _DISTIL,
+        _word_tokenizer,
+    ),
+    "roberta-base": ("RobertaModel", _ROBERTA_ENDS, BART_TOKENS),
+    "bigscience/bloom-560m": (
+        "BloomForCausalLM",
+        {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": SIZE, **_ENDS, "pad_token_id": 3},
+        GPT_TOKENS,
+    ),
     # sentence-transformers', setfit's and keybert's
     "distilroberta-base": ("RobertaModel", _ROBERTA_ENDS, BART_TOKENS),
     **{

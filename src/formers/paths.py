@@ -68,7 +68,8 @@ _PICTURES = " ".join(PROCESSING["kinds"])
 _MASKS = (
     "ALL_MASK_ATTENTION_FUNCTIONS AttentionMaskInterface and_masks bidirectional_mask_function "
     "causal_mask_function chunked_causal_mask_function chunked_overlay create_bidirectional_mask "
-    "create_causal_mask create_chunked_causal_mask create_sliding_window_causal_mask eager_mask "
+    "create_causal_mask create_chunked_causal_mask create_masks_for_generate "
+    "create_sliding_window_causal_mask eager_mask "
     "find_packed_sequence_indices or_masks packed_sequence_mask_function padding_mask_function "
     "prepare_padding_mask sdpa_mask sliding_window_bidirectional_mask_function "
     "sliding_window_causal_mask_function sliding_window_overlay"

@@ -186,4 +186,4 @@ def test_a_model_of_one_stack_is_its_own_encoder():
 
 def test_packages_learn_which_names_are_tied():
     assert "lm_head.weight" in model_of("t5")._tied_weights_keys
-    assert model_of("llama")._tied_weights_keys == []
+    assert model_of("llama")._tied_weights_keys == {}

@@ -201,3 +201,17 @@ def test_a_layer_of_ones_own_is_computed_again_in_the_backward_pass():
         layer(x, past_key_values="a cache").sum().backward()
     assert calls == [None, None, None]
     assert torch.equal(layer.linear.weight.grad, expected)
+
+
+def test_masks_for_writing_leave_to_layers_what_they_know():
+    config = formers.Gemma2Config(**SMALL, num_key_value_heads=2, head_dim=4, intermediate_size=12)
+    given, vectors = torch.tensor([[0, 1, 1]]), torch.zeros(1, 3, 8)
+    make = formers.create_masks_for_generate
+    assert make(config, vectors, given, None, token_type_ids=None) is given
+    with pytest.raises(ValueError, match="full_attention, sliding_attention see different keys"):
+        make(config, vectors, given, None, or_mask_function=lambda b, h, q, k: k >= 0)
+    with pytest.raises(TypeError, match="'mask'"):
+        make(config, vectors, given, None, mask=given)
+    plain = formers.LlamaConfig(**SMALL, intermediate_size=12)
+    seen = make(plain, vectors, None, None, and_mask_function=lambda b, h, q, k: k > 0)
+    assert seen.tolist() == [[[[False, False, False], [False, True, False], [False, True, True]]]]

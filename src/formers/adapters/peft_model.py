@@ -459,7 +459,9 @@ def _save_config(config: Any, inner: nn.Module, home: Path) -> None:
     )
     mode, config.inference_mode = config.inference_mode, True
     kind = type(inner)
-    of = {"base_model_class": kind.__name__, "parent_library": kind.__module__}
+    ours = kind.__module__.startswith("formers.")
+    parent = "transformers" if ours else kind.__module__  # as readers know it
+    of = {"base_model_class": kind.__name__, "parent_library": parent}
     config.save_pretrained(home, auto_mapping_dict=of if config.task_type is None else None)
     config.inference_mode = mode
 

@@ -135,6 +135,11 @@ class Assembly:
         origin = vars(self).get("_origin")
         return super().__reduce__() if origin is None else (reached, origin)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a family has it, so that it stays, and copies find it again."""
+        return "_origin" in vars(self)
+
     def take(self, other: Assembly) -> None:
         """Become like another one; where that is found says nothing of this one."""
         vars(self).update(vars(other))
@@ -662,7 +667,21 @@ def refuse_inputs(model: PreTrainedModel, given: Mapping[str, Any], allowed: Ite
             f"{name}.forward takes no labels: without a head it computes no loss. Load the checkpoint with a "
             f"class for the task, such as AutoModelForSequenceClassification"
         )
+    refuse_types(model, unknown)
     refuse_unknown(unknown, allowed, f"{name}.forward")
+
+
+def refuse_types(model: PreTrainedModel, given: dict[str, Any]) -> None:
+    """Take `token_type_ids` out of what a model without token types was given, where it is None.
+
+    Raises:
+        TypeError: where it has a value.
+    """
+    if given.pop("token_type_ids", None) is not None:
+        raise TypeError(
+            f"{model.config.model_type} models have no token types; leave token_type_ids out "
+            f"(tokenizer(..., return_token_type_ids=False))"
+        )
 
 
 def shift_right(ids: Tensor, config: PretrainedConfig, wraps: bool = False) -> Tensor:

@@ -26,11 +26,23 @@ _ASKED = ("output_attentions", "output_hidden_states", "return_dict")
 
 
 class StackPart(BaseModel):
-    """The encoder or the decoder of a model; called as the model without a head would be."""
+    """The encoder or the decoder of a model; called as the model without a head would be.
 
-    def __init__(self, config: Any, assembly: Single) -> None:
-        self.__dict__["_assembly"] = assembly  # before torch's own: placing needs it
-        super().__init__(config, part=True)
+    The class of one that a family has makes another from a config alone, with fresh weights.
+    """
+
+    def __init__(self, config: Any, assembly: Single | None = None) -> None:
+        if assembly is not None:
+            self.__dict__["_assembly"] = assembly  # before torch's own: placing needs it
+        elif getattr(type(self), "_assembly", None) is None:
+            raise TypeError(f"{type(self).__name__} is made by the model that it is part of")
+        super().__init__(config, part=assembly is not None)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A pickle or a copy of one whose class is made for its assembly holds that."""
+        held = super().__reduce_ex__(max(int(protocol), 2))
+        own = vars(type(self)).get("_assembly")
+        return held if own is None else (_blank, (type(self).__bases__[0], own), *held[2:])
 
 
 def _part_class(stem: type[Any], routes: bool) -> type[StackPart]:
@@ -48,7 +60,23 @@ globals().update({kind.__name__: kind for kind in _PARTS.values()})  # so that m
 
 def stack_part(config: Any, assembly: Single, stem: type[Any], routes: bool = False) -> StackPart:
     """A stack that stands within a model, with that kind of stem."""
-    return _PARTS[stem, routes](config, assembly)
+    kind = _PARTS[stem, routes]
+    return (_class_of(kind, assembly) if assembly.is_known else kind)(config, assembly)
+
+
+_OWN: dict[tuple[Any, Single], type[StackPart]] = {}  # of families' assemblies alone, which stay
+
+
+def _class_of(kind: type[StackPart], assembly: Single) -> type[StackPart]:
+    if (kind, assembly) not in _OWN:
+        own = {"__module__": __name__, "__doc__": StackPart.__doc__, "_assembly": assembly}
+        _OWN[kind, assembly] = type(kind.__name__, (kind,), {**own, "forward": kind.forward})
+    return _OWN[kind, assembly]
+
+
+def _blank(kind: type[StackPart], assembly: Single) -> StackPart:
+    made = _class_of(kind, assembly)
+    return made.__new__(made)
 
 
 def _together(config: Any) -> bool:

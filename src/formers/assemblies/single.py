@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from formers.assemblies.base import Assembly, asked
+from formers.assemblies.base import Assembly, asked, refuse_types
 from formers.configs import PretrainedConfig
 from formers.core.notices import notice
 from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
@@ -67,6 +67,7 @@ class Single(Assembly):
         mask: see `Assembly`.
         apart: paths of the stack's roles where files of the layers alone have others.
         parts: assemblies of heads that read the same leaves otherwise, by the name in `Head.over`.
+        types: whether a config can give token types, so that callers may ask the signature for them.
     """
 
     def __init__(
@@ -83,12 +84,15 @@ class Single(Assembly):
         mask: str = "attention_mask",
         apart: Mapping[str, str] = MappingProxyType({}),
         parts: Mapping[str, Assembly] = MappingProxyType({}),
+        types: bool = True,
     ) -> None:
         self.mask, self._others = mask, dict(parts)
         self._stack, self.cache, self._kind, self._pools = stack, cache, kind, pools
         self._apart = dict(apart)  # models are copied whole
         self.main, self.means = stem.reads, STEMS[stem].inputs
         self.inputs = inputs_of(stem, cache) if reads is None else (*reads, *_OTHER[1:])
+        if not types:
+            self.inputs = tuple(name for name in self.inputs if name != "token_type_ids")
         if tasks:
             at = self.inputs.index("token_type_ids") + 1
             self.inputs = (*self.inputs[:at], "task_type_ids", *self.inputs[at:])
@@ -159,11 +163,8 @@ class Single(Assembly):
         ids, types = given.get("input_ids"), given.get("token_type_ids")
         known = not isinstance(s.stem, spec.Tokens) or s.stem.types or s.stem.kinds or s.stem.share_types
         known = known or isinstance(s.attention, spec.Pooled)
-        if types is not None and not known:
-            raise TypeError(
-                f"{model.config.model_type} models have no token types; leave token_type_ids out "
-                f"(tokenizer(..., return_token_type_ids=False))"
-            )
+        if not known:
+            refuse_types(model, {"token_type_ids": types})
         read = mask is None and not getattr(s.stem, "tells_padding", False)
         if read and isinstance(ids, Tensor) and not s.causal and s.attention is not None:
             _notice_padding(model.config, ids)
@@ -246,10 +247,10 @@ class Single(Assembly):
         return self._stack(config).room
 
     def _cache(self, model: Any, s: Stack, past: Any, use_cache: bool | None) -> Cache | None:
-        """The cache of this call; made when a decoder is asked for one, refused when it cannot be kept."""
-        if not s.decoder:
-            return None
+        """The cache of this call; made when a decoder is asked for one. An encoder sees what it is given."""
         given = past is not None
+        if not s.decoder and not given:
+            return None
         if given and not isinstance(past, Cache):
             past = self._kind.from_legacy_cache(past)
         if use_cache is None:

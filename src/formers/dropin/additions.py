@@ -21,6 +21,13 @@ def load_metric(path: str, *args: Any, **options: Any) -> Any:
 ADDED: dict[str, dict[str, Any]] = {"datasets": {"load_metric": load_metric}}
 # package -> modules that it uses without importing them: the ecosystem had done so before
 LOADED = {"peft": ("torch.distributed.tensor",)}
+# package -> its classes, and those here whose objects its helpers may take for theirs
+TAKEN_FOR = {
+    "peft": (
+        ("peft.tuners.tuners_utils", "BaseTunerLayer", "formers.adapters.layer", "AdapterLayer"),
+        ("peft.tuners.lora.layer", "LoraLayer", "formers.adapters.lora.layers", "LoraLayer"),
+    )
+}
 
 
 def spec_of(name: str) -> ModuleSpec | None:
@@ -47,7 +54,7 @@ def add() -> None:
 
 
 def remove() -> None:
-    """Take it all back."""
+    """Take it all back, but for what is taken for another: classes do not forget that."""
     for package, names in ADDED.items():
         held = vars(sys.modules.get(package, ModuleType(package)))
         for name, value in names.items():
@@ -61,3 +68,7 @@ def _fill(module: ModuleType) -> None:
     for name, value in ADDED.get(module.__name__, {}).items():
         if not hasattr(module, name):
             setattr(module, name, value)
+    for home, theirs_named, here, own in TAKEN_FOR.get(module.__name__, ()):
+        theirs: Any = getattr(importlib.import_module(home), theirs_named, None)
+        if hasattr(theirs, "register"):  # an abstract class
+            theirs.register(getattr(importlib.import_module(here), own))

@@ -250,9 +250,9 @@ def taken_by(module: Any) -> set[str]:
 
 
 def cache_name(model: Any) -> str:
-    """The name that a model knows its cache by."""
+    """The name that a model knows its cache by; the usual one where it takes whatever it is given."""
     taken = taken_by(model)
-    return next(name for name in _CACHES if name in taken)
+    return next((name for name in _CACHES if name in taken), _CACHES[0])
 
 
 def keeps_tokens(model: Any) -> bool:

@@ -212,6 +212,8 @@ def room_of(model: Any) -> int | None:
 
 def decoder_spec(model: Any) -> Any:
     """The spec of the stack that predicts; None where a decoder of somebody else's stands there."""
+    if not hasattr(model, "get_decoder"):  # a class of one's own
+        return None
     decoder = model.get_decoder()
     while "spec" not in wiring(decoder).facts:  # a model with a head, or half of a pair
         inside = decoder.get_decoder() if hasattr(decoder, "get_decoder") else decoder

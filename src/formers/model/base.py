@@ -38,10 +38,13 @@ class _LastLoad:
 
 
 class _TiedNames:
-    """The names that share another's parameter, as packages ask for them; models may set their own."""
+    """The names that share another's parameter, and that one's; models may set their own.
 
-    def __get__(self, model: Any, kind: Any = None) -> list[str] | None:
-        return None if model is None else list(model.all_tied_weights_keys)
+    Older code takes them for a list of those names, and finds them so.
+    """
+
+    def __get__(self, model: Any, kind: Any = None) -> dict[str, str] | None:
+        return None if model is None else dict(model.all_tied_weights_keys)
 
 
 class PreTrainedModel(Block, Handwritten, Adaptable, Pushable):
@@ -351,7 +354,8 @@ class PreTrainedModel(Block, Handwritten, Adaptable, Pushable):
         def require(_: nn.Module, __: Any, output: Tensor) -> None:
             output.requires_grad_(True)
 
-        self._require_grads_hooks = [table.register_forward_hook(require) for table in input_tables(self)]
+        tables = dict.fromkeys((*input_tables(self), self.get_input_embeddings()))  # which stacks may share
+        self._require_grads_hooks = [table.register_forward_hook(require) for table in tables]
 
     def disable_input_require_grads(self) -> None:
         """Undo `enable_input_require_grads`."""

@@ -124,7 +124,7 @@ DISTILBERT = register(
         name="DistilBert",
         config=DistilBertConfig,
         base="distilbert",
-        assembly=Single(stack),
+        assembly=Single(stack, types=False),
         heads={
             "ForMaskedLM": Head("masked_lm", words),
             "ForSequenceClassification": Head("sequence_classification", sequences),

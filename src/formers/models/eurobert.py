@@ -64,7 +64,7 @@ EUROBERT = register(
         model_type="eurobert",
         name="EuroBert",
         config=EuroBertConfig,
-        assembly=Single(stack),
+        assembly=Single(stack, types=False),
         heads={
             "ForMaskedLM": Head("masked_lm", lambda c: Words("lm_head", bias=c.mlp_bias)),
             "ForSequenceClassification": Head("sequence_classification", sequences),

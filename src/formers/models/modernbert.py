@@ -164,7 +164,7 @@ MODERNBERT = register(
         name="ModernBert",
         config=ModernBertConfig,
         base="model",
-        assembly=Single(stack),
+        assembly=Single(stack, types=False),
         heads={
             "ForMaskedLM": Head("masked_lm", words),
             "ForSequenceClassification": Head("sequence_classification", sequences),

@@ -103,7 +103,7 @@ MPNET = register(
         name="MPNet",
         config=MPNetConfig,
         base="mpnet",
-        assembly=Single(stack),
+        assembly=Single(stack, types=False),
         heads={
             "ForMaskedLM": roberta.ROBERTA.heads["ForMaskedLM"],
             "ForSequenceClassification": Head("sequence_classification", sequences),

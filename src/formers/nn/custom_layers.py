@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -50,10 +50,11 @@ class GradientCheckpointingLayer(nn.Module):
     """
 
     gradient_checkpointing = False
+    _recomputed_by_stack: ClassVar[bool] = False  # what runs the layers computes them again, call and all
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "forward" in vars(cls):
+        if "forward" in vars(cls) and not cls._recomputed_by_stack:
             cls.forward = _again(cls.forward)
 
 

@@ -155,11 +155,31 @@ class ScaledEmbedding(nn.Embedding):
 
     scale: float = 1.0
     rounded: bool = False
+    _shown: Tensor | None = None
+
+    @property
+    def embed_scale(self) -> Tensor | float:
+        """The scale by the name that packages know; a scalar tensor if `rounded`, which they may write to."""
+        if not self.rounded:
+            return self.scale
+        if self._shown is None:
+            self._shown = torch.tensor(self.scale, dtype=torch.float64, device="cpu")
+        return self._shown
+
+    @embed_scale.setter
+    def embed_scale(self, value: Tensor | float) -> None:
+        self.scale = float(value)
+        if self._shown is not None:
+            self._shown.fill_(self.scale)
 
     def forward(self, input: Tensor) -> Tensor:
         """[...] -> [..., E]."""
         found = super().forward(input)
-        return found * (torch.tensor(self.scale, dtype=found.dtype) if self.rounded else self.scale)
+        if not self.rounded:
+            return found * self.scale
+        if self._shown is not None:
+            return found * self._shown.to(found.dtype)
+        return found * torch.tensor(self.scale, dtype=found.dtype)
 
 
 class ComputedSinusoids(nn.Module):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from formers.core.notices import did_you_mean
+from formers.core.notices import did_you_mean, refuse_unknown
 from formers.nn.masks import Causal, CausalChunk, Full, Mask, Padding, Segments, Window
 from formers.nn.recording import recording
 
@@ -324,6 +324,73 @@ def create_chunked_causal_mask(config: Any, *args: Any, **options: Any) -> Any:
 def create_bidirectional_mask(config: Any, *args: Any, **options: Any) -> Any:
     """As `create_causal_mask`, of all keys; `encoder_hidden_states` [B, S, E] are those read across."""
     return _create(bidirectional_mask_function, None, config, *args, causal=False, **options)
+
+
+def create_masks_for_generate(
+    config: Any,
+    inputs_embeds: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    past_key_values: Any = None,
+    position_ids: Tensor | None = None,
+    or_mask_function: Seen | None = None,
+    and_mask_function: Seen | None = None,
+    block_sequence_ids: Tensor | None = None,
+    **older: Any,
+) -> Any:
+    """The mask that a decoder is called with while it writes.
+
+    Layers here know themselves which keys they see, so what marks padding is all that they need, and
+    `attention_mask` is returned. With functions of one's own all layers get one mask of four dimensions.
+
+    Args:
+        config: of the model; that of its text counts where it has several.
+        inputs_embeds: [B, T, E], whose shape, dtype and device count.
+        attention_mask: [B, S], 1 at real tokens, or a mask of four dimensions, which is returned as it is.
+        past_key_values: what was read before.
+        position_ids: [B, T], int64.
+        or_mask_function: what else is seen.
+        and_mask_function: what of all is.
+        block_sequence_ids: not taken.
+        **older: `input_embeds` and `cache_position`, which say the same, and `token_type_ids`, which models
+            read themselves.
+
+    Raises:
+        TypeError: for an argument that is not known.
+        ValueError: for functions of one's own where layers see different keys, and for `block_sequence_ids`.
+    """
+    refuse_unknown(older, ("input_embeds", "cache_position", "token_type_ids"), "create_masks_for_generate")
+    if block_sequence_ids is not None:
+        raise ValueError(
+            "block_sequence_ids are not taken here: give the model token_type_ids, or a mask [B, 1, T, S]"
+        )
+    if or_mask_function is None and and_mask_function is None:
+        return attention_mask
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ())
+    makers = {
+        "full_attention": create_causal_mask,
+        "sliding_attention": create_sliding_window_causal_mask,
+        "chunked_attention": create_chunked_causal_mask,
+    }
+    if not kinds:
+        windowed, chunked = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        kinds = {"sliding_attention" if windowed else "chunked_attention" if chunked else "full_attention"}
+    if len(kinds) > 1 or not kinds <= makers.keys():
+        raise ValueError(
+            f"layers of the kinds {', '.join(sorted(kinds))} see different keys, and a model takes one mask: "
+            "leave or_mask_function and and_mask_function out, or write an attention function of your own"
+        )
+    older.pop("token_type_ids", None)
+    return makers[kinds.pop()](
+        text,
+        inputs_embeds,
+        attention_mask,
+        past_key_values,
+        position_ids,
+        or_mask_function=or_mask_function,
+        and_mask_function=and_mask_function,
+        **older,
+    )
 
 
 def _size_of(config: Any, name: str) -> int:

@@ -16,6 +16,7 @@ from formers.core.outputs import BaseModelOutput
 from formers.nn import spec
 from formers.nn.box_refinement import Follow
 from formers.nn.convolutional_positions import add_near, as_many_rows, fewer_rows, place_near
+from formers.nn.custom_layers import GradientCheckpointingLayer
 from formers.nn.grids import Grid
 from formers.nn.kernels import project
 from formers.nn.leaves import linear, norm
@@ -50,8 +51,10 @@ from formers.stacks.deep_visual_states import at_depth
 from formers.stacks.parts import name_parts
 
 
-class Layer(Node):
+class Layer(Node, GradientCheckpointingLayer):
     """One layer of a stack; see `spec.Layer`. [B, T, E] becomes another; two streams stay two."""
+
+    _recomputed_by_stack = True
 
     def forward(self, hidden_states: Tensor, *args: Any, flow: Flow | None = None, **context: Any) -> Any:
         """Compute.

@@ -14,6 +14,7 @@ from formers.assemblies.base import (
     BaseModel,
     asked,
     bound,
+    refuse_types,
     returned,
     shift_right,
     show_config,
@@ -197,6 +198,7 @@ class TaskModel(Assembled):
             raise TypeError(
                 f"{where} takes no labels; its targets are {' and '.join(self._targets) or 'none'}"
             )
+        refuse_types(self, unknown)
         refuse_unknown(unknown, names, where)
 
     def _states(self, given: dict[str, Any], ask: Ask) -> States:

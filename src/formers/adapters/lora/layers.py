@@ -198,7 +198,7 @@ class Embedding(LoraLayer):
             leaf.scale_grad_by_freq,
             leaf.sparse,
         )
-        scale = getattr(leaf, "scale", getattr(leaf, "embed_scale", None))
+        scale = getattr(leaf, "embed_scale", getattr(leaf, "scale", None))
         factor = self.scaling[name] if scale is None else self.scaling[name] * float(scale)
         if name in self.lora_magnitude_vector:
             stretch = dora.stretch(self, name)

@@ -11,6 +11,7 @@ from torch import Tensor
 from formers.generation.outputs import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
 from formers.generation.resolve import Call, decoder_spec
 from formers.generation.rows import Book, Draw, Tokens
+from formers.nn.watch import watched
 
 RECORDS = (GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput)
 _WORTH = 0.75  # share of the computed rows that still grow, under which the others are left out
@@ -36,6 +37,7 @@ class Growth:
             and call.pad is not None
             and not call.extras.get("synced_gpus")
             and not _by_halves(call.model)
+            and not _seen(call.model)
         )
 
     def ended(self, done: Tensor) -> bool:
@@ -53,6 +55,11 @@ class Growth:
         places = open_.nonzero()[:, 0]
         self.computed = places if self.computed is None else self.computed.index_select(0, places)
         return places
+
+
+def _seen(model: Any) -> bool:
+    """Whether somebody looks inside, who is shown a row for each text as the scripts' hooks expect."""
+    return hasattr(model, "_assembly") and watched(model)
 
 
 def _by_halves(model: Any) -> bool:

@@ -180,6 +180,10 @@ class Cache(AsLayers):
         """The encoder's part."""
         return self.cross if self.cross is not None else Cache()
 
+    @cross_attention_cache.setter
+    def cross_attention_cache(self, value: Cache) -> None:
+        self.cross = value
+
     @property
     def is_updated(self) -> dict[int, bool]:
         """For each layer, whether the encoder's keys are held already."""
@@ -344,13 +348,19 @@ Lfm2HybridConvCache = Qwen3NextDynamicCache = SizedCache
 
 
 class EncoderDecoderCache(Cache):
-    """A decoder's cache with the encoder's keys and values beside it."""
+    """A decoder's cache with the encoder's keys and values beside it; both may come in the older form."""
 
     _own: Cache | None = None
 
     def __init__(
-        self, self_attention_cache: Cache | None = None, cross_attention_cache: Cache | None = None
+        self,
+        self_attention_cache: Cache | Iterable[Iterable[Tensor]] | None = None,
+        cross_attention_cache: Cache | None = None,
     ) -> None:
+        if self_attention_cache is not None and not isinstance(self_attention_cache, Cache):
+            layers = [tuple(layer) for layer in self_attention_cache]  # of which one may be one tensor
+            self_attention_cache = DynamicCache.from_legacy_cache(layers)
+            cross_attention_cache = cross_attention_cache or self_attention_cache.cross
         own = self_attention_cache.slots if self_attention_cache is not None else ()
         super().__init__(own, cross_attention_cache if cross_attention_cache is not None else Cache())
         self._own = self_attention_cache
