@@ -121,6 +121,7 @@ ONLY_THERE = {
     **dict.fromkeys(("parakeet_ctc", "parakeet_encoder"), re.compile(r"(^|\.)encode_positions$")),
     # likewise, and letters that are made there and not returned
     "unispeech": re.compile(r"\.parametrizations\.weight\.0$|^(ctc_proj|dropout)$"),
+    "layoutlmv2": re.compile(r"\.top_block$"),  # what makes a map of every other place, which nothing reads
     "openai-gpt": re.compile(r"\.mlp\.act$"),  # one module serves all layers
     **dict.fromkeys(("flaubert", "xlm"), re.compile(r"(^|\.)ffns\.\d+\.act$")),  # likewise
     **dict.fromkeys(("jina_embeddings_v3", "nomic_bert"), re.compile(r"\.[qkv]_proj$")),  # one in the file
