@@ -121,7 +121,8 @@ def stack(c: LayoutLMv2Config) -> spec.Stack:
     """BERT's layers over words and the rows of a map.
 
     Raises:
-        ValueError: where there are fewer positions than rows of the map; and see above.
+        ValueError: where there are fewer positions than rows of the map, and for boxes or a backbone that do
+            not fit.
     """
     layoutlmv3.check_boxes(c)
     built = detectron2_backbone.Settings.of(c.detectron2_config_args or {})
@@ -188,6 +189,6 @@ LAYOUTLMV2 = register(
                 sets={"has_visual_segment_embedding": True},
             ),
         },
-        ignored=(*bert.BERT.ignored, r".*visual\.pixel_(mean|std)$", r"visual\..*\.num_batches_tracked$"),
+        ignored=(*bert.BERT.ignored, r"visual\.pixel_(mean|std)$", r"visual\..*\.num_batches_tracked$"),
     )
 )

@@ -119,20 +119,21 @@ class DocumentMapStem(TokenStem):
         told = {name: given[name] for name in TokenStem.inputs if given.get(name) is not None}
         words, (down, across) = node._modules[self.node](**told), self.spec.grid
         own = patch_places(down, across, self.spec.page, words.device)[1:]  # without that of all
+        own = own.expand(batch, -1, -1)
         rows = self._rows(node, self._pages(given), own)
         pass_.memo.put(ENTERED, rows)
         boxes = given.get("bbox")
         boxes = own.new_zeros(batch, length, 4) if boxes is None else boxes
         places = self.places(given, pass_.layout, 0)
-        pass_.memo.put(PLACES, (places, torch.cat((boxes, own.expand(batch, -1, -1)), dim=1)))
+        pass_.memo.put(PLACES, (places, torch.cat((boxes, own), dim=1)))
         x = torch.cat((words, rows), dim=1)
         return x if pass_.watched else pass_.layout.pack(x)
 
     def _rows(self, node: Any, pages: Tensor, own: Tensor) -> Tensor:
-        """Pictures [B, channels, height, width], and the boxes of their rows [P, 4] -> [B, P, E]."""
+        """Pictures [B, channels, height, width], and the boxes of their rows [B, P, 4] -> [B, P, E]."""
         projection, text = leaf(node, "map_projection"), node._modules[self.node]
         x = projection(self._seen(leaf(node, "network"), pages.to(projection.weight.dtype)))
-        numbers = torch.arange(len(own), device=x.device)
+        numbers = torch.arange(self._count, device=x.device).expand(len(own), -1)
         x = x + look_up(text, "position", numbers, "positions of the picture")
         x = x + of_boxes(self.spec, text, own, numbers)
         if self.spec.kind:
