@@ -5,7 +5,9 @@ float32 on a CPU, greedily. The first question shows a picture; the second is as
 the first answer: formers goes on from the cache that holds both, the reference reads all of it again, as
 `generate` does unless its caller keeps a cache too. The two run in turn in one process, and the median of the
 ratios is given, of whole answers and of their first token, behind which both read all weights for every
-token: what a processor's memory gives bounds the whole. Answers must be token for token the same.
+token: what a processor's memory gives bounds the whole. Answers must be token for token the same. The parts
+of the first answer (the picture, the prompt, each further token) stand beside what this machine computes and
+reads at most: no ratio of a part can be larger than the reference's seconds over those that the peak leaves.
 
     python benchmarks/joined.py [--new-tokens 32] [--rounds 5] [--chunk N] [--threads N] [--record]
 """
@@ -14,11 +16,15 @@ from __future__ import annotations
 
 import argparse
 import functools
+import statistics
 import tempfile
+import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import record
+from generation import bandwidth
 from pipelines import alternating
 
 QUESTION, BEFORE = 24, 8  # tokens of a question, and of what stands before the picture
@@ -109,6 +115,53 @@ def measured(models: list[Any], settings: dict[str, Any], rounds: int) -> list[l
     return rows
 
 
+def seconds(call: Callable[[], Any], rounds: int) -> float:
+    """The median, after one call that does not count."""
+    call()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def most_computed(rounds: int) -> float:
+    """Floating-point operations a second of a product of large squares."""
+    import torch
+
+    a, b = torch.randn(2, 2048, 2048)
+    return 2 * 2048**3 / seconds(lambda: a @ b, rounds)
+
+
+def parts(models: list[Any], settings: dict[str, Any], rounds: int) -> list[list[str]]:
+    """A row for each part of the first answer: ratio, ours, share of the peak of both, largest ratio."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    asked, rows, new = prompt(), list[list[str]](), settings["max_new_tokens"]
+    calls: list[Callable[[Any], Any]] = [
+        lambda model: model.get_image_features(pixel_values=asked["pixel_values"]),
+        lambda model: model.generate(**asked, **{**settings, "max_new_tokens": 1}),
+        lambda model: model.generate(**asked, **settings),
+    ]
+    work = []
+    for call in calls[:2]:
+        with FlopCounterMode(display=False) as counted:
+            call(models[0])
+        work.append(counted.get_total_flops())
+    held = sum(one.numel() * one.element_size() for one in models[0].model.language_model.parameters())
+    taken = [[seconds(functools.partial(call, model), rounds) for call in calls] for model in models]
+    theirs, ours = ((seen, first - seen, (whole - first) / (new - 1)) for seen, first, whole in taken)
+    fast, wide = most_computed(rounds), bandwidth() * 1e9
+    names = ("the picture's vectors", "the prompt behind them", "each further token")
+    for name, one, two, least in zip(
+        names, theirs, ours, (work[0] / fast, (work[1] - work[0]) / fast, held / wide), strict=True
+    ):
+        shares = f"{least / two:.0%} of the peak (reference {least / one:.0%}): at most {one / least:.2f}"
+        rows.append([name, f"{one / two:.2f}", f"{two * 1e3:.1f} ms", shares])
+    return [*rows, ["peaks", "", "", f"{fast / 1e9:.0f} GFLOP/s, {wide / 1e9:.1f} GB/s"]]
+
+
 def main() -> None:
     """Measure, show, and record where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,7 +182,7 @@ def main() -> None:
     settings: dict[str, Any] = {"max_new_tokens": options.new_tokens, "do_sample": False}
     if options.chunk is not None:
         settings["prefill_chunk_size"] = options.chunk
-    table: list[Any] = [["", "times the reference's speed", "ours", "answers"]]
+    table: list[Any] = [["", "times the reference's speed", "ours", "answers, or share of the peak"]]
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         checkpoint(folder)
         models = [
@@ -137,6 +190,7 @@ def main() -> None:
             for module in (transformers, formers)
         ]
         table += measured(models, settings, options.rounds)
+        table += parts(models, settings, options.rounds)
     record.show(table)
     if options.record:
         record.section("Pictures and words", table, command="python benchmarks/joined.py --record")

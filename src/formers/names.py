@@ -71,7 +71,7 @@ def _named_outputs() -> Mapping[str, str]:
 # first that fits answers; endings that leave no doubt stand above words that may stand anywhere.
 _IMAGES = "this processor of images or audio is"
 _ABSENT: tuple[tuple[str, str], ...] = (
-    (r"^Layout(LMv2|XLM)(Model|For|Config|PreT)", ABSENT["layoutlmv2"]),
+    (r"^LayoutXLM(Model|For|Config|PreT)", ABSENT["layoutxlm"]),
     (r"^_", "private names (they begin with an underscore) are"),
     (
         r"Pipeline(DataFormat)?$|^(Chat|Conversation)$",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from typing import Any
 
 import pytest
@@ -93,3 +94,74 @@ def test_what_does_not_fit_a_page_is_refused() -> None:
         formers.LayoutLMv3Config(text_embed=False)
     with pytest.raises(ValueError, match="a layer called alone cannot tell: call the model"):
         model.encoder(torch.zeros(1, 4, 24))
+
+
+_BUILT = {
+    **{"MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone", "MODEL.RESNETS.NUM_GROUPS": 2},
+    **{"MODEL.RESNETS.WIDTH_PER_GROUP": 2, "MODEL.RESNETS.RES2_OUT_CHANNELS": 8},
+    **{"MODEL.RESNETS.STEM_OUT_CHANNELS": 4, "MODEL.FPN.OUT_CHANNELS": 6},
+    **{f"MODEL.{one}_FEATURES": ["res2", "res3"] for one in ("FPN.IN", "RESNETS.OUT")},
+}
+PAGES = torch.randint(0, 256, (2, 3, 16, 24), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def mapped(built: dict[str, Any] | None = None, **values: Any) -> Any:
+    """A small LayoutLMv2."""
+    sizes = {key: value for key, value in SIZES.items() if key not in ("input_size", "patch_size")}
+    backbone = {f"MODEL.{name}": value for name, value in (built or {}).items()}
+    args = {"image_feature_pool_shape": [2, 2, 6], "detectron2_config_args": {**_BUILT, **backbone}}
+    torch.manual_seed(0)
+    return formers.LayoutLMv2Model(formers.LayoutLMv2Config(**{**sizes, **args, **values})).eval()
+
+
+@torch.no_grad()
+def test_a_page_is_read_from_whatever_holds_its_pixels_and_by_changed_weights() -> None:
+    model = mapped()
+    found = model(IDS, bbox=BOXES, image=PAGES).last_hidden_state
+    assert found.shape == (2, 9, 24)
+    held = types.SimpleNamespace(tensor=PAGES.float())
+    assert torch.equal(model(IDS, bbox=BOXES, image=held).last_hidden_state, found)
+    model.visual.backbone.bottom_up.res3[1].conv2.norm.bias.add_(1.0)  # which was folded into weights
+    changed = model(IDS, bbox=BOXES, image=PAGES).last_hidden_state
+    assert not torch.allclose(changed, found, atol=1e-3)
+    with torch.enable_grad():
+        assert torch.allclose(model(IDS, bbox=BOXES, image=PAGES).last_hidden_state, changed, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({}, TypeError, "reads the page of each text as image=, a tensor"),
+        ({"image": PAGES[:1]}, ValueError, "2 texts and 1 pages: give one for each text"),
+        ({"image": PAGES[:, :1]}, ValueError, r"image must have shape \[B, 3, height, width\]"),
+        ({"image": PAGES[..., :20]}, ValueError, r"\[16, 20\] pixels, which must be multiples of 8"),
+        ({"image": PAGES, "bbox": BOXES[:, :4]}, ValueError, r"bbox must have shape \[2, 5, 4\]"),
+        ({"image": PAGES, "bbox": BOXES.flip(-1)}, IndexError, "bbox hold -.*, but the height table"),
+        ({"image": PAGES, "position_ids": IDS[:, :4]}, ValueError, r"position_ids must have shape \[2, 5\]"),
+        ({"image": PAGES, "attention_mask": IDS[:, :4]}, ValueError, "attention_mask must have shape"),
+    ],
+)
+def test_what_does_not_fit_a_mapped_page_is_refused(
+    given: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        mapped()(IDS, **{"bbox": BOXES, **given})
+
+
+@pytest.mark.parametrize(
+    ("built", "says"),
+    [
+        ({"RESNETS.NORM": "GN"}, "MODEL.RESNETS.NORM = 'GN'; the backbone is built of 'FrozenBN'"),
+        ({"BACKBONE.NAME": "build_vit"}, "MODEL.BACKBONE.NAME = 'build_vit'"),
+        ({"RESNETS.DEPHT": 50}, "no setting 'MODEL.RESNETS.DEPHT'; did you mean 'RESNETS.DEPTH'"),
+        ({"FPN.IN_FEATURES": ["res3"]}, "must be the same stages, from the first on"),
+        ({"RESNETS.DEPTH": 18}, "goes with MODEL.RESNETS.RES2_OUT_CHANNELS = 64"),
+        ({"FPN.OUT_CHANNELS": 8}, "image_feature_pool_shape says maps of 6 channels"),
+        ({"PIXEL_STD": [1.0]}, "differ in their channels"),
+    ],
+)
+def test_backbones_that_are_not_built_are_refused(built: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        mapped(built)
+    with pytest.raises(ValueError, match="needs as many positions"):
+        mapped(image_feature_pool_shape=[5, 5, 6])

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.parity import page_backbone
+
+page_backbone.install()
 _TOWER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 _VIT = {**_TOWER, "model_type": "vit", "image_size": 12, "patch_size": 4, "num_channels": 2}
 _DONUT = {
@@ -47,6 +50,27 @@ _PAGE = {
     **{"vocab_size": 101, "max_position_embeddings": 20, "coordinate_size": 5, "shape_size": 2},
     **{"input_size": 12, "patch_size": 4, "max_2d_position_embeddings": 1024},
     **{"rel_pos_bins": 8, "max_rel_pos": 6, "rel_2d_pos_bins": 12, "max_rel_2d_pos": 40},
+}
+MAPPED = {
+    **{name: value for name, value in _PAGE.items() if name not in ("input_size", "patch_size")},
+    "image_feature_pool_shape": [2, 3, 6],
+    "detectron2_config_args": {
+        **{"MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone", "MODEL.PIXEL_STD": [57.375, 57.120, 58.395]},
+        **{"MODEL.RESNETS.DEPTH": 50, "MODEL.RESNETS.NUM_GROUPS": 2, "MODEL.RESNETS.WIDTH_PER_GROUP": 2},
+        **{"MODEL.RESNETS.RES2_OUT_CHANNELS": 8, "MODEL.RESNETS.STEM_OUT_CHANNELS": 4},
+        **{"MODEL.RESNETS.STRIDE_IN_1X1": False, "MODEL.FPN.OUT_CHANNELS": 6},
+        **{f"MODEL.{one}_FEATURES": ["res2", "res3", "res4", "res5"] for one in ("FPN.IN", "RESNETS.OUT")},
+    },
+}
+_SHALLOW = {
+    **MAPPED["detectron2_config_args"],
+    **{"MODEL.RESNETS.DEPTH": 18, "MODEL.RESNETS.NUM_GROUPS": 1, "MODEL.RESNETS.RES2_OUT_CHANNELS": 64},
+    **{"MODEL.FPN.FUSE_TYPE": "avg", "MODEL.BACKBONE.FREEZE_AT": 0},
+    **{f"MODEL.{one}_FEATURES": ["res2", "res3"] for one in ("FPN.IN", "RESNETS.OUT")},
+}
+_EARLY = {
+    **MAPPED["detectron2_config_args"],
+    **{"MODEL.RESNETS.STRIDE_IN_1X1": True, "MODEL.BACKBONE.FREEZE_AT": 4},
 }
 _BLIP_TEXT = {
     **{"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 20},
@@ -117,6 +141,7 @@ SHAPES: dict[str, dict[str, dict[str, Any]]] = {
     "instructblip": {"asks for OPT": _INSTRUCTED},
     "instructblip_qformer": {"told texts": {**_INSTRUCTED["qformer_config"], "encoder_hidden_size": 24}},
     "instructblip_vision_model": {"plain": _BLIP_IMAGE},
+    "layoutlmv2": {"words, boxes and a map": MAPPED},
     "layoutlmv3": {"words, boxes and a page": _PAGE},
     "trocr": {"of other states": _TROCR},
     "vilt": {"plain": _VILT},
@@ -138,6 +163,15 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     "git": {"tied, of films": {**_GIT, "tie_word_embeddings": True, "num_image_with_embedding": 3}},
     "git_vision_model": {"fine patches, gelu": {**_SEEN, "patch_size": 3, "hidden_act": "gelu"}},
     "instructblip": {"asks for T5": {**_INSTRUCTED, "text_config": _T5}},
+    "layoutlmv2": {
+        "apart, a kind, early strides, no biases of boxes": {
+            **{**MAPPED, "fast_qkv": False, "has_visual_segment_embedding": True},
+            **{"has_spatial_attention_bias": False, "detectron2_config_args": _EARLY},
+        },
+        "two stages, means, no biases of order": {
+            **{**MAPPED, "has_relative_attention_bias": False, "detectron2_config_args": _SHALLOW},
+        },
+    },
     "layoutlmv3": {
         "no biases of boxes, relu": {**_PAGE, "has_spatial_attention_bias": False, "hidden_act": "relu"},
         "no biases of order": {**_PAGE, "has_relative_attention_bias": False},

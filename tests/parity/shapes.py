@@ -951,7 +951,7 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     ):
         if hasattr(config, field):
             setattr(config, field, 0.0)
-    unread = "megatron-bert rembert bert-generation roformer layoutlm splinter tapas dpr"
+    unread = "megatron-bert rembert bert-generation roformer layoutlm layoutlmv2 splinter tapas dpr"
     if model_type not in unread.split():  # their heads read no such field
         config.classifier_dropout = 0.0
     two = "QuestionAnswering" in class_name or class_name == "AlbertForPreTraining"
@@ -1181,6 +1181,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         mask.fill_(1)  # states of both have columns of padding too, which are compared by themselves
     if "codebook_pixel_values" in names:
         seen |= united_shapes.hidden(ids)
+    if "image" in names:
+        seen["image"] = 255 * torch.rand(4, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     if "bbox" in names:
         corners = torch.randint(0, config.max_2d_position_embeddings // 2, (*ids.shape, 2))
         seen["bbox"] = torch.cat((corners, corners * 2), dim=-1)

@@ -16,6 +16,7 @@ import transformers
 from PIL import Image
 
 import formers
+from parity import multi_shapes
 from parity.tokenization_samples import write_byte_bpe, write_json, write_sentencepiece, write_vocab_txt
 
 WORDS = [["Total", "amount:", "12.50", "EUR"], ["Invoice", "unbelievable"]]
@@ -226,3 +227,27 @@ def test_pages_are_pictures_in_their_order(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="there is no file"):
         formers.load_pages("no-such-file.pdf")
     assert len(formers.load_pages(shades[0])) == 1
+
+
+def test_a_model_that_knows_the_page_by_another_name_gets_it_in_the_pipeline(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("LayoutLMv2", tmp_path)
+    images = formers.LayoutLMv2ImageProcessor(size={"height": 32, "width": 32})
+    config = formers.LayoutLMv2Config(**multi_shapes.MAPPED, pad_token_id=tokenizer.pad_token_id)
+    config.max_position_embeddings = 60
+    config.vocab_size = len(tokenizer)
+    torch.manual_seed(0)
+    model = formers.LayoutLMv2ForQuestionAnswering(config)
+    pipe = formers.pipeline(
+        "document-question-answering",
+        model=model,
+        tokenizer=formers.AutoTokenizer.from_pretrained(tmp_path),
+        image_processor=images,
+        device="cpu",
+    )
+    told: list[Any] = []
+    model.register_forward_pre_hook(lambda m, a, given: told.append(given), with_kwargs=True)
+    (found,) = pipe(page(), ASKED[0], word_boxes=[(f"w{i}", [10 * i, 20, 10 * i + 9, 40]) for i in range(5)])
+    assert found["answer"].startswith("w")
+    pixels = images(page(), apply_ocr=False, return_tensors="pt").pixel_values
+    assert torch.equal(told[0]["image"], pixels)
+    assert "pixel_values" not in told[0]

@@ -490,6 +490,18 @@ _OTHERS["instructblip"] = {
     "text_config": _OTHERS["blip-2"]["text_config"],
     "num_query_tokens": 3,
 }
+_OTHERS["layoutlmv2"] = {
+    **{key: value for key, value in _BERT.items() if key != "hidden_size"},
+    **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
+    **{"image_feature_pool_shape": [2, 2, 6]},
+    "detectron2_config_args": {
+        **{"MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone", "MODEL.PIXEL_STD": [57.375, 57.120, 58.395]},
+        **{"MODEL.RESNETS.NUM_GROUPS": 2, "MODEL.RESNETS.WIDTH_PER_GROUP": 2},
+        **{"MODEL.RESNETS.RES2_OUT_CHANNELS": 8, "MODEL.RESNETS.STEM_OUT_CHANNELS": 4},
+        **{"MODEL.FPN.OUT_CHANNELS": 6, "MODEL.FPN.IN_FEATURES": ["res2", "res3"]},
+        "MODEL.RESNETS.OUT_FEATURES": ["res2", "res3"],
+    },
+}
 _OTHERS["layoutlmv3"] = {
     **{key: value for key, value in _BERT.items() if key != "hidden_size"},
     **{"hidden_size": 24, "num_attention_heads": 2, "coordinate_size": 5, "shape_size": 2},
@@ -984,7 +996,9 @@ def _given(made: Any) -> dict[str, Any]:
             text = {name: t[:, None] for name, t in text.items()}
         looks = isinstance(made._assembly, QueryBridge) and made._assembly.looks
         compared = looks or isinstance(made._assembly, (Captioning, Dual, Pictured, BridgedTowers))
-        images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
+        images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared and "image" not in names else {}
+        if "image" in names:
+            images = {"image": 255 * torch.rand(2, 3, 32, 32)}
         if "image_embeds_position_mask" in names:
             where = torch.zeros_like(FULL).index_fill(1, torch.arange(config.latent_query_num), 1)
             images = {"pixel_values": torch.randn(2, 3, 12, 12), "image_embeds_position_mask": where}

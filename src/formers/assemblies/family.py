@@ -29,6 +29,7 @@ class Head:
         unsaved: names of tables with fixed values that files of this head do not hold.
         marks: which tokens see all, and are seen by all, where the caller does not say: the first, those of
             the question, or those behind it.
+        sets: fields of the config as models with this head have them, whatever it says.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Head:
     brief: bool = False
     whole: bool = False
     other: str = ""
+    sets: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, eq=False)

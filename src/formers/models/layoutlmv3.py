@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.multimodal.single_stream import Pictured
@@ -74,15 +75,15 @@ NAMES = spec.Names(
 )
 
 
-def biases(c: LayoutLMv3Config) -> PageBuckets | None:
+def biases(c: Any) -> PageBuckets | None:
     """What is added to scores; tables of boxes alone lie idle."""
     order = Buckets(c.rel_pos_bins, c.max_rel_pos) if c.has_relative_attention_bias else None
     sides = Buckets(c.rel_2d_pos_bins, c.max_rel_2d_pos) if c.has_spatial_attention_bias else None
     return PageBuckets(order, sides) if order or sides else None
 
 
-def stack(c: LayoutLMv3Config) -> spec.Stack:
-    """BERT's layers over words and patches.
+def check_boxes(c: Any) -> None:
+    """Refuse widths that do not fit.
 
     Raises:
         ValueError: where the vectors of a box do not make E features.
@@ -92,6 +93,11 @@ def stack(c: LayoutLMv3Config) -> spec.Stack:
             f"a box has four edges of coordinate_size={c.coordinate_size} features, and height and width of "
             f"shape_size={c.shape_size}, which must make hidden_size={c.hidden_size} together"
         )
+
+
+def stack(c: LayoutLMv3Config) -> spec.Stack:
+    """BERT's layers over words and patches."""
+    check_boxes(c)
     norm, size, patch = spec.Norm("layer", c.layer_norm_eps), spec.pair(c.input_size), spec.pair(c.patch_size)
     pages = spec.Patches(c.num_channels, size, patch, c.hidden_size, std=0.0)
     layer = spec.layer(

@@ -146,6 +146,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "kosmos_2_text_model": ("kosmos2", "Kosmos2Text"),
     "kosmos_2_vision_model": ("kosmos2", "Kosmos2Vision"),
     "layoutlm": ("layoutlm", "LayoutLM"),
+    "layoutlmv2": ("layoutlmv2", "LayoutLMv2"),
     "layoutlmv3": ("layoutlmv3", "LayoutLMv3"),
     "led": ("led", "LED"),
     "lfm2": ("lfm2", "Lfm2"),
@@ -333,11 +334,11 @@ WRITTEN: dict[str, str] = {
 }
 
 # model types that are known and not here -> what stands before "not part of this version"
-_DETECTRON = (
-    "the models of LayoutLMv2 and LayoutXLM, which look at pages through Detectron2 (their tokenizers "
-    "and processors are here, and LayoutLMv3 needs no such thing), are"
+_LAYOUTXLM = (
+    "models by the type of LayoutXLM (its published checkpoints say 'layoutlmv2' and are read as that; its "
+    "tokenizer and processor are here) are"
 )
-ABSENT: dict[str, str] = {"layoutlmv2": _DETECTRON, "layoutxlm": _DETECTRON}
+ABSENT: dict[str, str] = {"layoutxlm": _LAYOUTXLM}
 
 # names that older versions gave classes -> today's
 OLDER_NAMES: dict[str, str] = {

@@ -14,7 +14,8 @@ from formers.nn.passing import Pass
 from formers.nn.positions import Buckets, PageBuckets
 from formers.nn.tree import Block, leaf, wiring
 
-PLACES = "page places"  # of a memo: numbers [1, T] and boxes [B, T, 4] of all places
+PLACES = "page places"  # of a memo: numbers [1 or B, T] and boxes [B, T, 4] of all places
+ENTERED = "rows of the page"  # of a memo: what the page's picture gave the first layer, [B, P, E]
 
 
 def place_page_bias(rule: PageBuckets, heads: int, place: Callable[[str, nn.Module], Block]) -> None:
@@ -38,7 +39,7 @@ def patch_places(down: int, across: int, page: int, device: Any) -> Tensor:
 
 
 def keep_page_bias(owner: Any, rule: PageBuckets, x: Tensor, pass_: Pass) -> None:
-    """Let every layer find the bias of the places of this pass, [B or 1, H, T, T], scaled as scores are.
+    """Let every layer find the bias of the places of this pass, [B or 1, H, T, T].
 
     Raises:
         ValueError: where nobody said where these places are.
@@ -49,17 +50,18 @@ def keep_page_bias(owner: Any, rule: PageBuckets, x: Tensor, pass_: Pass) -> Non
             "call the model"
         )
     numbers, boxes = pass_.memo.get(PLACES)
-    assert rule.order is not None
-    width = x.shape[-1] // leaf(owner, "order_bias").weight.shape[0]
-    found = _by(leaf(owner, "order_bias"), rule.order, numbers)
-    if rule.sides is not None:
-        for role, side in (("across_bias", 0), ("down_bias", 3)):
-            found = found + _by(leaf(owner, role), rule.sides, boxes[..., side])
-    pass_.memo.put(rule, (found / math.sqrt(width)).to(x.dtype))
+    at = {"order_bias": numbers, "across_bias": boxes[..., 0], "down_bias": boxes[..., 3]}
+    buckets = {"order_bias": rule.order, "across_bias": rule.sides, "down_bias": rule.sides}
+    found = [_by(leaf(owner, role), buckets[role], at[role]) for role in rule.tables]
+    bias = sum(found[1:], start=found[0])
+    if rule.scaled:
+        bias = bias / math.sqrt(x.shape[-1] // bias.shape[1])
+    pass_.memo.put(rule, bias.to(x.dtype))
 
 
-def _by(table: Any, rule: Buckets, at: Tensor) -> Tensor:
+def _by(table: Any, rule: Buckets | None, at: Tensor) -> Tensor:
     """[B, T] -> [B, H, T, T]."""
+    assert rule is not None
     index = rule.of(at[:, None, :] - at[:, :, None])
     made: Tensor = table.weight.detach().t()[index]
     return made.permute(0, 3, 1, 2)

@@ -343,10 +343,19 @@ class PageBuckets:
     Attributes:
         order: of the numbers of two places; None for no bias at all.
         sides: of the left edges of two boxes, and of their lower edges; None where boxes are not compared.
+        scaled: they are scaled as scores are.
+        alone: boxes are compared where numbers are not, too; otherwise their tables lie idle.
     """
 
     order: Buckets | None
     sides: Buckets | None
+    scaled: bool = True
+    alone: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is added."""
+        return self.order is None and not self.alone
 
     @property
     def tables(self) -> dict[str, int]:

@@ -180,7 +180,7 @@ TASKS = (
         model_classes=("AutoModelForDocumentQuestionAnswering", "AutoModelForVision2Seq"),
         default=("impira/layoutlm-document-qa", "beed3c4"),
         heads=(
-            *("LayoutLMForQuestionAnswering", "LayoutLMv3ForQuestionAnswering"),
+            *(f"LayoutLM{which}ForQuestionAnswering" for which in ("", "v2", "v3")),
             "VisionEncoderDecoderModel",
         ),
         kind="multimodal",

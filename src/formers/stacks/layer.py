@@ -195,8 +195,8 @@ _PARTS = {
 }
 _MIXED = (
     "r content_bias distance_bias segment_bias segment "
-    "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias v_bias "
-    "value_conv attention_norm_beside relative offset_k offset_v "
+    "position_k position_q q_global k_global v_global sum_norm sum_bias position_dropout q_bias "
+    "k_bias v_bias value_conv attention_norm_beside relative offset_k offset_v "
     "reduce reduce_norm depthwise "
     "offsets weights points_scale q_places k_places waves "
     "q k v o qkv kv q_norm k_norm q_down q_up kv_down kv_norm kv_up score_bias weights_dropout "
@@ -269,8 +269,9 @@ def enter(owner: nn.Module, x: Tensor, pass_: Pass) -> Tensor:
             keep_distances(leaf(owner, "score_bias"), wiring(owner).facts["distances"], pass_, at, at)
     if has(owner, "offsets"):
         keep_offsets(leaf(owner, "offsets"), x, pass_)
-    if has(owner, "order_bias"):
-        keep_page_bias(owner, wiring(owner).facts["pages"], x, pass_)
+    pages: PageBuckets | None = wiring(owner).facts.get("pages")
+    if pages is not None and not pages.idle:
+        keep_page_bias(owner, pages, x, pass_)
     if has(owner, "rotary_table"):
         rule: Rotary = wiring(owner).facts["turns"]
         waves = look_up(owner, "rotary_table", pass_.geometry.positions, "position_ids").to(x.dtype)

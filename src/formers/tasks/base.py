@@ -55,6 +55,7 @@ _BEFORE_TARGETS = {
     "flattened_patches",
     "pixel_values",
     "pixel_mask",
+    "image",
     "image_embeds",
     "attention_mask",
     "token_type_ids",
@@ -93,6 +94,8 @@ class TaskModel(Assembled):
     _says: ClassVar[str] = "Compute the head."
 
     def __init__(self, config: PretrainedConfig, *args: Any, **options: Any) -> None:
+        for name, value in self._head.sets.items():
+            setattr(config, name, value)
         super().__init__(config, *args, **options)
         if self._base_class is None:
             self._assembly.place(self, config, self._flat_pooler)

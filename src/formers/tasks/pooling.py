@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from formers.nn.layout import Layout
+from formers.nn.pages import ENTERED
 from formers.stacks.stack import States
 
 Pool = Literal[
-    "pooler", "first", "rest", "last", "eos", "mean", "late", "left", "right", "all", "maps", "joined"
+    "pooler", "first", "rest", "last", "eos", "mean", "late", "left", "right", "all", "maps", "joined", "page"
 ]
 
 
@@ -42,7 +43,8 @@ def pooled(
 
     Args:
         pool: the stack's pooler, the mean of all but the first (of images, which have no padding), that
-            beside the first, [B, 2 E], the last real token, or the last end-of-sequence token.
+            beside the first, [B, 2 E], the last real token, or the last end-of-sequence token;
+            of a page the first token, and what its picture gave before and behind the layers, [B, 3 E].
         states: what the stack computed.
         config: for the padding token, which tells the last real token of a decoder.
         ids: [B, T], int64, or None when vectors were given.
@@ -58,6 +60,10 @@ def pooled(
     if pool in ("rest", "joined"):
         mean = states.last[:, before:].mean(1)
         return torch.cat((states.last[:, 0], mean), dim=1) if pool == "joined" else mean
+    if pool == "page":
+        entered = states.pass_.memo.get(ENTERED)
+        parts = states.last[:, 0], entered.mean(1), states.last[:, -entered.shape[1] :].mean(1)
+        return torch.cat(parts, dim=1)
     if pool == "last":
         return at_column(states, last_token(config, ids, mask, states.layout), rows)
     return at_column(states, last_end(config, ids, states.layout), rows)

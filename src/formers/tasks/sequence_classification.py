@@ -44,7 +44,8 @@ class Spec:
             the rest, that beside the first (`joined`, [B, 2 E]), its last real token, or the last
             end-of-sequence token; `late`: every token's logits are computed, and their mean is taken; or,
             whatever they hold, the first or last column, or the mean of all; `maps`: the mean of all places
-            of a map.
+            of a map; `page`: the first token beside the mean of the rows of a page's picture as they entered,
+            and as they are at last, [B, 3 E].
         node: node of the tree that takes the states of all tokens and chooses the first itself.
         act: activation after `dense`; `act_path` its node, or None.
         dropout: rate before the output layer.
@@ -96,7 +97,7 @@ class Spec:
         steps += [Drop(f"idle_{path}", 0.0) for path in self.idle]
         steps += [*self.transform.steps(width, self.inner), drop]
         if self.out is not None:
-            read = 2 * width if self.pool == "joined" else width
+            read = {"joined": 2, "page": 3}.get(self.pool, 1) * width
             steps.append(dense("out", self.inner or read, labels, bias=self.bias))
         return steps + last
 

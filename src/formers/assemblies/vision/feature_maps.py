@@ -15,7 +15,7 @@ from formers.core.outputs import BaseModelOutput, BaseModelOutputWithPooling, Mo
 from formers.model.base import PreTrainedModel
 from formers.nn.attend import eager
 from formers.nn.layout import Layout
-from formers.nn.nets.inference import Folding
+from formers.nn.nets.inference import folded
 from formers.nn.nets.tree import compute, fill, node_class
 from formers.nn.passing import Geometry, Pass, Visibility
 from formers.nn.spec import nets
@@ -78,7 +78,7 @@ class FeatureMaps(Assembly):
         trace: list[Tensor] | None = [] if ask.hidden else None
         looked = watched(model) or bool(ask.padded)
         plain = not (looked or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type))
-        folding = _folding(model) if plain else None
+        folding = folded(model, made.steps) if plain else None
         if folding is not None and folding.fits:
             x = folding(x, trace).contiguous()
             trace = None if trace is None else [one.contiguous() for one in trace]
@@ -115,16 +115,6 @@ class FeatureMaps(Assembly):
     def layer_class(self, name: str) -> type[nn.Module]:
         """The class of nodes of that name."""
         return node_class(name)
-
-
-def _folding(model: Any) -> Folding:
-    """The steps for when nobody looks, made anew when the tree has changed."""
-    facts = wiring(model).facts
-    tree, found = facts.get("folded") or (None, None)
-    if found is None or tree is not facts["tree"]:
-        found = Folding(model, facts["spec"].steps)
-        facts["folded"] = (facts["tree"], found)
-    return found
 
 
 def _read(model: Any, made: nets.Net, given: dict[str, Any]) -> Tensor:

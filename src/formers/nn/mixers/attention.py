@@ -19,7 +19,7 @@ from formers.nn import spec
 from formers.nn.attend import Scores, Unsupported, eager
 from formers.nn.cache import Cache
 from formers.nn.dropout import Dropout
-from formers.nn.fresh import Drawn
+from formers.nn.fresh import Constant, Drawn
 from formers.nn.grids import Grid, GridBias
 from formers.nn.interface import Own
 from formers.nn.kernels import hooked, project
@@ -119,7 +119,11 @@ class Attend(Step):
             self.leaves["cross_q"] = lambda: linear(s.linear, width, query, s.bias)
             self.leaves["cross_kv"] = lambda: linear(s.linear, source, 2 * shared, s.bias)
         elif s.fused:
-            self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, s.bias)
+            whole = s.bias and s.biases is None
+            self.leaves[self.prefix + "qkv"] = lambda: linear(s.linear, width, query + 2 * shared, whole)
+            for role, kept, count in zip("qkv", s.biases or (), (query, shared, shared), strict=False):
+                if kept:
+                    self.leaves[f"{role}_bias"] = partial(Bare, torch.zeros(1, 1, count), Constant(0.0))
         else:
             made = 2 * query if s.gated else query
             of_q, of_k, of_v = s.biases or (s.bias, s.bias and s.key_bias, s.bias)
@@ -184,6 +188,12 @@ class Attend(Step):
             q, k, v = self._taken_apart(
                 self._clipped(project(leaf(node, self.prefix + "qkv"), x, None, watched))
             )
+            if s.biases is not None:
+                pairs = zip("qkv", (q, k, v), s.biases, strict=True)
+                q, k, v = (
+                    t + leaf(node, f"{role}_bias").view(t.shape[-2:]) if kept else t
+                    for role, t, kept in pairs
+                )
         else:
             at = placed(x, flow.pass_) if s.placed else x
             if s.rotary_first and isinstance(s.rotary, Rotary):

@@ -31,6 +31,7 @@ def plain(s: spec.Attention) -> bool:
         or s.softcap is not None
         or s.warmth is not None
         or s.score_bias is not None
+        or (s.fused and s.biases is not None)
         or (s.qk_norm is not None and s.qk_norm_over == "all")
         or s.fused not in ("", "blocks")
     )

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from formers.nn.activations import Activation, activation
 from formers.nn.dropout import Dropout, DropPath
 from formers.nn.kernels import project
-from formers.nn.nets.leaves import FrozenNorm, SameConv, StandardConv, padded
+from formers.nn.nets.leaves import FrozenNorm, NormedConv, SameConv, StandardConv, padded
 from formers.nn.nets.tree import NetNode, compute, mark, part_of, scaled
-from formers.nn.spec import nets
+from formers.nn.spec import multi_scale, nets
 from formers.nn.tree import wiring
 
 Kept = list[Tensor]
@@ -182,6 +182,8 @@ class Folding:
         for one in run:
             if isinstance(one, nets.Mark):
                 found.append(one)
+            elif isinstance(one, multi_scale.Unread):
+                continue
             elif isinstance(one, (nets.Scaled, nets.Step)):
                 found.append((node, one))
             elif isinstance(one, nets.Plus):
@@ -217,13 +219,15 @@ class Folding:
 
     def _convolve(self, conv: nn.Conv2d, items: list[Any]) -> Op:
         made = _Convolve(conv)
-        if items and _is_norm(items[0]):
+        if isinstance(conv, NormedConv):
+            made.norm = conv.norm  # type: ignore[assignment]  # `_foldable` has asked
+        elif items and _is_norm(items[0]):
             made.norm = items.pop(0)
         if items and (items[0] is nets.SUM or isinstance(items[0], _Branch)):
             one = items.pop(0)
             made.adds = one if isinstance(one, _Branch) else list.pop
-        if items and type(items[0]) is Activation:
-            made.act = items.pop(0).name
+        if items and _act_of(items[0]) is not None:
+            made.act = _act_of(items.pop(0))
         self._folded.append(made)
         return made
 
@@ -234,9 +238,19 @@ def _sums(node: Any) -> bool:
 
 
 def _foldable(one: Any) -> bool:
-    if type(one) not in (nn.Conv2d, SameConv, StandardConv) or one.padding_mode != "zeros":
+    if type(one) not in (nn.Conv2d, SameConv, StandardConv, NormedConv) or one.padding_mode != "zeros":
+        return False
+    if type(one) is NormedConv and not _is_norm(one.norm):
         return False
     return type(one.weight) is nn.Parameter and not isinstance(one.padding, str)
+
+
+def _act_of(one: Any) -> str | None:
+    """The name of an activation, a module's or none's."""
+    if isinstance(one, tuple):
+        one = one[1]
+        return one.name if isinstance(one, multi_scale.Bare) else None
+    return one.name if type(one) is Activation else None
 
 
 def _is_norm(one: Any) -> bool:
@@ -271,3 +285,13 @@ def _op(one: Any) -> Op:
     if isinstance(one, _Branch):
         return lambda x, held, trace: x + one(held)
     return lambda x, held, trace: one(x)
+
+
+def folded(owner: nn.Module, run: Sequence[nets.Run]) -> Folding:
+    """The steps for when nobody looks, made anew when the tree has changed that `nn.watch` walked."""
+    facts = wiring(owner).facts
+    tree, found = facts.get("folded") or (None, None)
+    if found is None or tree is not facts["tree"]:
+        found = Folding(owner, run)
+        facts["folded"] = (facts["tree"], found)
+    return found

@@ -129,6 +129,17 @@ class FrozenNorm(nn.Module):
         return input * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
 
 
+class NormedConv(nn.Conv2d):
+    """A convolution that holds the norm which reads what it made."""
+
+    norm: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, in, H, W] -> [B, out, H', W']."""
+        found: Tensor = self.norm(super().forward(input))
+        return found
+
+
 def freeze_norms(net: nn.Module) -> None:
     """Put a `FrozenNorm` with the same values in the place of every batch norm of a network."""
     for node in list(net.modules()):
@@ -163,11 +174,11 @@ class Responses(nn.Module):
         return self.weight * (x * (norms / (norms.mean(dim=-1, keepdim=True) + 1e-6))) + self.bias + x
 
 
-def _conv(s: nets.Conv) -> nn.Module:
+def _conv(s: nets.Conv, kind: type[nn.Conv2d] | None = None) -> nn.Module:
     pad = s.dilation * (s.kernel // 2) if s.padding is None else s.padding
     by_size = s.same and (s.standard is None or s.stride > 1)  # with a stride of 1 zeros are alike
-    kind = nn.Conv2d if s.standard is None else StandardConv
-    kind = SameConv if by_size and s.standard is None else kind
+    plain = kind or (SameConv if by_size else nn.Conv2d)
+    kind = plain if s.standard is None else StandardConv
     made = kind(s.read, s.made, s.kernel, s.stride, 0 if by_size else pad, s.dilation, s.groups, bias=s.bias)
     if isinstance(made, StandardConv) and s.standard is not None:
         made.eps = s.standard
@@ -177,6 +188,12 @@ def _conv(s: nets.Conv) -> nn.Module:
 
 def _even(made: nn.Module, gain: float | None) -> nn.Module:
     return made if gain is None else begins(made, weight=Xavier(gain))
+
+
+def _normed(s: nets.NormedConv) -> nn.Module:
+    made = _conv(s.conv, NormedConv)
+    made.norm = FrozenNorm(s.conv.made)
+    return made.requires_grad_(s.trained)
 
 
 def _batch_norm(s: nets.BatchNorm) -> nn.Module:
@@ -219,6 +236,8 @@ def _norm(s: nets.ChannelNorm) -> nn.Module:
 LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Conv: _conv,
     nets.BatchNorm: _batch_norm,
+    nets.FrozenNorm: lambda s: FrozenNorm(s.width),
+    nets.NormedConv: _normed,
     nets.ChannelNorm: _norm,
     nets.GroupNorm: _group_norm,
     nets.Act: _act,

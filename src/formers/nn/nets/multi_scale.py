@@ -171,6 +171,33 @@ def _as_map(s: multi_scale.Placed, number: int, rows: Tensor, size: Size | None,
     return rows.view(rows.shape[0], down, across, -1).permute(0, 3, 1, 2)  # channels last in memory: no copy
 
 
+def _collected(
+    s: multi_scale.Collected, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs
+) -> Any:
+    before = tuple(held[len(held) - s.count :])
+    del held[len(held) - s.count :]
+    return (*before, x)
+
+
+def _released(
+    s: multi_scale.Released, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs
+) -> Any:
+    held.extend(x[:-1])
+    return x[-1]
+
+
+def _unread(s: multi_scale.Unread, node: Any, x: Any, held: list[Any], size: Size | None, run: Runs) -> Any:
+    run((s.part,), x)
+    return x
+
+
+def _standardised(
+    s: multi_scale.Standardised, node: Any, x: Tensor, held: list[Any], size: Size | None, run: Runs
+) -> Tensor:
+    mean, deviation = (x.new_tensor(one).view(-1, 1, 1) for one in (s.mean, s.deviation))
+    return (x - mean) / deviation
+
+
 def of_several(one: nets.Mark, x: Any, held: list[Any]) -> Any:
     """What a mark does with several maps."""
     if one is nets.SWAP:
@@ -198,6 +225,10 @@ STEPS: dict[type[Any], Callable[..., Any]] = {
     multi_scale.Upward: _upward,
     multi_scale.Raised: _raised,
     multi_scale.Pick: lambda s, node, x, *_: x[s.number],
+    multi_scale.Collected: _collected,
+    multi_scale.Released: _released,
+    multi_scale.Unread: _unread,
+    multi_scale.Standardised: _standardised,
     multi_scale.Last: lambda s, node, x, held, size, run: (*x[:-1], run((s.part,), x[-1])),
     multi_scale.Besides: lambda s, node, x, held, size, run: (*run((s.part,), x), x[-1]),
     multi_scale.Branches: _branches,

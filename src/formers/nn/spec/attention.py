@@ -46,7 +46,8 @@ class Attention:
             module stands idle.
         scale: factor on the scores; 1/sqrt(D) when None.
         bias: whether q, k and v have a bias; `key_bias` whether k has one too; `out_bias` likewise for the
-            output projection; `biases` says it of q, k and v, each by itself.
+            output projection; `biases` says it of q, k and v, each by itself: where they are one leaf it has
+            none, and those biases stand beside it (roles `q_bias`, `k_bias`, `v_bias`).
         fused: q, k and v are one leaf under the role `qkv`: all q, all k, all v (`blocks`), or for every
             key/value head its q's, its k and its v (`groups`), or for every quarter of the heads all their q,
             all their v, all their k (`quarters`); of cross attention k and v, under `kv` (`blocks`).

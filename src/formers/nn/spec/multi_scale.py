@@ -82,6 +82,33 @@ class Pick(Step):
 
 
 @dataclass(frozen=True)
+class Collected(Step):
+    """What was kept, `count` maps, and behind them what is here: several maps."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Released(Step):
+    """Of several maps the last is here, and those before it are kept."""
+
+
+@dataclass(frozen=True)
+class Unread(Step):
+    """A part reads what is here, and nothing reads what it makes: it is called where somebody looks."""
+
+    part: str
+
+
+@dataclass(frozen=True)
+class Standardised(Step):
+    """Pictures less a mean, over a deviation, for every channel."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Last(Step):
     """What a part makes of the last map takes its place."""
 

@@ -109,6 +109,21 @@ class BatchNorm:
 
 
 @dataclass(frozen=True)
+class FrozenNorm:
+    """A batch norm that nothing trains and nothing updates: all of it is kept as buffers."""
+
+    width: int
+
+
+@dataclass(frozen=True)
+class NormedConv:
+    """A convolution whose part `norm`, a `FrozenNorm`, reads what it made; it may be left out of training."""
+
+    conv: Conv
+    trained: bool = True
+
+
+@dataclass(frozen=True)
 class ChannelNorm:
     """A layer norm of the channels of every place, which stand last in `rows`, else second."""
 
@@ -139,15 +154,16 @@ class GroupNorm:
 class Pool:
     """The largest, or the mean, of what a window sees; padding counts for nothing.
 
-    Size 0: of windows that make `to` places down and across. `whole`: windows that reach over
-    the edge count too. `zeros`: a part `pad` first puts zeros around, by the size of what is read, or none.
+    Size 0: of windows that make `to` places down and across, or so many each. `whole`: windows that reach
+    over the edge count too. `zeros`: a part `pad` first puts zeros around, by the size of what is read, or
+    none.
     """
 
     kind: Literal["largest", "mean"] = "mean"
     size: int = 0
     stride: int = 1
     padding: int = 0
-    to: int = 1
+    to: int | tuple[int, int] = 1
     whole: bool = False
     zeros: bool | None = None
 

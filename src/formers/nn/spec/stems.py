@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from formers.nn.spec.audio_stems import Frames, GatedSubsampling, RawSamples, StridedSpectra, Waves
 from formers.nn.spec.dynamic_resolution import GridPatches, SizedPatches
+from formers.nn.spec.nets import Node
 from formers.nn.spec.tile_stems import TilePatches
 from formers.nn.spec.values import Norm
 
@@ -62,7 +63,7 @@ class Tokens:
     `table_width`; three at a time, each between its neighbours, if `trigrams`), or the normed sum. With
     `boxes`, the number of coordinates, every token has a box on its page, whose edges, height and width are
     looked up: vectors of E features are summed, those of `box_widths` (of an edge, and of height and width)
-    stand side by side, where sizes are at least 0 and at most 1023.
+    stand side by side, where sizes are at least 0 and at most 1023 if they are `box_limited`.
     With `erased`, a token and a share, that token's vectors are zero, and the others make up for its share of
     the row, beyond that which it had in training.
     With `kinds` a token has several types, [.., kinds]; the second is its column in a table, the third its
@@ -87,6 +88,7 @@ class Tokens:
     languages: int = 0
     boxes: int = 0
     box_widths: tuple[int, int] | None = None
+    box_limited: bool = True
     share_types: bool = False
     norm: Norm | None = None
     norm_of: Literal["sum", "tokens"] = "sum"
@@ -329,6 +331,36 @@ class DocumentPages(Tokens):
 
     picture: Patches | None = None
     picture_norm: Norm = Norm("layer", 1e-6)
+    page: int = 1000
+
+    @property
+    def reads_padding(self) -> bool:
+        """Scores have biases for every pair of places."""
+        return True
+
+
+@dataclass(frozen=True)
+class DocumentMaps(Tokens):
+    """A stem for words of a page, and rows of its picture's map behind them (arXiv:2012.14740, section 2.1).
+
+    The map's places have the positions from 0 on and boxes of their own, looked up in the words' tables.
+    Roles beside those of `Tokens`: `network`, `map_projection`, `map_norm`, `map_dropout` and `map_kind`.
+
+    Attributes:
+        network: what makes rows, [B, down * across, `map_width`], of pictures.
+        grid: down and across.
+        map_width: what the rows hold before they are projected.
+        channels: of pictures, whose sides are multiples of `stride`.
+        kind: a learned vector is added to all of those rows.
+        page: edges of a page are 0 and this.
+    """
+
+    network: Node = Node({})
+    grid: tuple[int, int] = (7, 7)
+    map_width: int = 256
+    channels: int = 3
+    stride: int = 32
+    kind: bool = False
     page: int = 1000
 
     @property

@@ -9,6 +9,7 @@ from formers.nn.stems.base import Stem
 from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.codebooks import CodeStem
 from formers.nn.stems.conditional_queries import ConditionalQueryStem
+from formers.nn.stems.document_maps import DocumentMapStem
 from formers.nn.stems.document_pages import DocumentPageStem
 from formers.nn.stems.entities import EntityStem, LinkedStem
 from formers.nn.stems.feature_map_patches import FeatureMapPatchStem
@@ -72,6 +73,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.Linked: LinkedStem,
     spec.MultiScaleRows: MapRows,
     spec.Overlapping: OverlappingStem,
+    spec.DocumentMaps: DocumentMapStem,
     spec.DocumentPages: DocumentPageStem,
     spec.Patches: PatchStem,
     spec.Pictured: TextAndPatchesStem,

@@ -32,8 +32,8 @@ def pixels_in(
     return found
 
 
-def maps_in(given: Mapping[str, Any], channels: int) -> Tensor:
-    """Pictures of any size, [B, channels, height, width].
+def maps_in(given: Mapping[str, Any], channels: int, name: str = "pixel_values") -> Tensor:
+    """Pictures of any size, [B, channels, height, width]; callers know them by a `name`.
 
     Raises:
         TypeError: for what is no tensor.
@@ -41,9 +41,7 @@ def maps_in(given: Mapping[str, Any], channels: int) -> Tensor:
     """
     maps = pixels_in(given)
     if maps.dim() != 4 or maps.shape[1] != channels or not maps.shape[2] * maps.shape[3]:
-        raise ValueError(
-            f"pixel_values must have shape [B, {channels}, height, width], not {list(maps.shape)}"
-        )
+        raise ValueError(f"{name} must have shape [B, {channels}, height, width], not {list(maps.shape)}")
     return maps
 
 

@@ -59,10 +59,7 @@ class DocumentPageStem(TokenStem):
         if pixels is not None and self.spec.picture is None:
             raise ValueError("this model reads no pictures (visual_embed is off): leave pixel_values out")
         batch, length = self._words(given)
-        boxes = given.get("bbox")
-        if boxes is not None and (not isinstance(boxes, Tensor) or boxes.shape != (batch, length, 4)):
-            found = list(boxes.shape) if isinstance(boxes, Tensor) else type(boxes).__name__
-            raise ValueError(f"bbox must have shape {[batch, length, 4]}, a box for every token, not {found}")
+        check_boxes(given.get("bbox"), batch, length)
         if pixels is None:
             return batch, length
         count, patches = self._pages.shape(given)
@@ -84,11 +81,7 @@ class DocumentPageStem(TokenStem):
         """The mask over words, [B, T], as one over both."""
         if mask is None or given is None or given.get("pixel_values") is None:
             return mask
-        text = self._words(given)
-        if not isinstance(mask, Tensor) or tuple(mask.shape) != text:
-            found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-            raise ValueError(f"beside a page attention_mask must have shape {list(text)}, not {found}")
-        return F.pad(mask.bool(), (0, self._pages.shape(given)[1]), value=True)
+        return mask_of_both(mask, self._words(given), self._pages.shape(given)[1])
 
     def places(
         self, given: Mapping[str, Any], layout: Layout, past: int, real: Tensor | None = None
@@ -123,3 +116,26 @@ class DocumentPageStem(TokenStem):
             x = leaf(node, "both_dropout")(leaf(node, "both_norm")(x))
         pass_.memo.put(PLACES, (numbers[None], boxes))
         return x if pass_.watched else pass_.layout.pack(x)
+
+
+def check_boxes(boxes: Any, batch: int, length: int) -> None:
+    """Refuse what is no box for every token.
+
+    Raises:
+        ValueError: says what was passed.
+    """
+    if boxes is not None and (not isinstance(boxes, Tensor) or boxes.shape != (batch, length, 4)):
+        found = list(boxes.shape) if isinstance(boxes, Tensor) else type(boxes).__name__
+        raise ValueError(f"bbox must have shape {[batch, length, 4]}, a box for every token, not {found}")
+
+
+def mask_of_both(mask: Any, text: tuple[int, int], count: int) -> Tensor:
+    """The mask over words, [B, T], as one over these and `count` rows of the page.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    if not isinstance(mask, Tensor) or tuple(mask.shape) != text:
+        found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"beside a page attention_mask must have shape {list(text)}, not {found}")
+    return F.pad(mask.bool(), (0, count), value=True)

@@ -16,7 +16,7 @@ from formers.nn.layout import Layout
 from formers.nn.leaves import ComputedSinusoids, linear, norm, token_table
 from formers.nn.passing import Pass
 from formers.nn.recording import recording, size
-from formers.nn.spec import ComputedPositions, LearnedPositions, Paths
+from formers.nn.spec import ComputedPositions, LearnedPositions, Paths, Tokens
 from formers.nn.stems.base import Stem, want
 from formers.nn.tree import Block, has, leaf, place, place_tensor
 
@@ -216,7 +216,7 @@ class TokenStem(Stem):
         for i in range(len(s.kinds)):
             x = x + look_up(node, f"type_{i}", first if types is None else types[..., i], "token_type_ids")
         if s.boxes:
-            x = x + _of_boxes(node, given.get("bbox"), first, beside=s.box_widths is not None)
+            x = x + of_boxes(s, node, given.get("bbox"), first)
         return x
 
     def _finished(self, node: Any, x: Tensor, pass_: Pass) -> Tensor:
@@ -259,12 +259,13 @@ def _by_cell(types: Tensor, kinds: tuple[int, ...], last: int) -> Tensor:
     return (at - first.gather(1, cell)).clamp(max=last)
 
 
-def _of_boxes(node: Any, boxes: Tensor | None, first: Tensor, beside: bool) -> Tensor:
+def of_boxes(s: Tokens, node: Any, boxes: Tensor | None, first: Tensor) -> Tensor:
     """[.., 4] -> [.., E], a sum or what stands side by side; boxes that nobody gave have no size."""
     sides = (first,) * 4 if boxes is None else boxes.unbind(-1)
     left, top, right, bottom = sides
     heights, widths = bottom - top, right - left
-    if beside:
+    beside = s.box_widths is not None
+    if beside and s.box_limited:
         heights, widths = heights.clamp(0, _LARGEST), widths.clamp(0, _LARGEST)
     found = (("x", left), ("y", top), ("x", right), ("y", bottom), ("height", heights), ("width", widths))
     made = [look_up(node, role, at, "bbox") for role, at in found]

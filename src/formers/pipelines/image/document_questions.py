@@ -53,8 +53,9 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     from 1. A model that writes answers gives one for every page.
 
     A model that reads words and boxes gets those that are given, or those that Tesseract reads; `start` and
-    `end` number them on their page. One that reads the page's picture too, such as LayoutLMv3, gets that
-    where there is an image processor. A model that reads the picture alone, such as Donut, writes the answer.
+    `end` number them on their page. One that reads the page's picture too, such as LayoutLMv2 and LayoutLMv3,
+    gets that where there is an image processor. A model that reads the picture alone, such as Donut, writes
+    the answer.
 
     Args:
         model: a model with a head for questions about documents, or one that writes about pages.
@@ -83,7 +84,8 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         super().__init__(model, tokenizer, **kwargs)
         self._boxes = "bbox" in taken_by(model)
-        self._looks = self._boxes and "pixel_values" in taken_by(model) and self.image_processor is not None
+        seen = next((name for name in ("pixel_values", "image") if name in taken_by(model)), None)
+        self._looks = seen if self._boxes and self.image_processor is not None else None
         if not self._boxes and self.image_processor is None:
             raise ValueError(
                 f"{type(model).__name__} reads the picture itself: pass "
@@ -247,10 +249,10 @@ class DocumentQuestionAnsweringPipeline(Pipeline):
             encoding = self.tokenizer([" ".join(asked)], [words], boxes=[boxes], **fitting)
         else:
             encoding = self.tokenizer(asked, words, is_split_into_words=True, **fitting)
-        pixels = {}
+        pixels: dict[str, torch.Tensor] = {}
         if self._looks and image is not None:
             options = {"apply_ocr": False} if hasattr(self.image_processor, "apply_ocr") else {}
-            pixels["pixel_values"] = self._pixels(image, **options)
+            pixels[self._looks] = self._pixels(image, **options)
         names = [name for name in encoding if name != "overflow_to_sample_mapping"]
         first = self.tokenizer.cls_token_id
         for i, ids in enumerate(encoding["input_ids"]):
