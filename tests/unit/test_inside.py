@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import formers
 from formers.assemblies.multimodal.bridged_towers import BridgedTowers
 from formers.assemblies.multimodal.captioning import Captioning
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.assemblies.multimodal.query_bridge import QueryBridge
 from formers.assemblies.multimodal.single_stream import Pictured
 from formers.assemblies.vision.grounded_detection import GroundedQueryDetection
@@ -984,7 +984,7 @@ def _given(made: Any) -> dict[str, Any]:
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         looks = isinstance(made._assembly, QueryBridge) and made._assembly.looks
-        compared = looks or isinstance(made._assembly, (Captioning, Dual, Pictured, BridgedTowers))
+        compared = looks or isinstance(made._assembly, (Captioning, DualTowers, Pictured, BridgedTowers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared else {}
         if "image_embeds_position_mask" in names:
             where = torch.zeros_like(FULL).index_fill(1, torch.arange(config.latent_query_num), 1)

@@ -10,7 +10,7 @@ from formers.nn.stems.characters import CharacterStem
 from formers.nn.stems.codebooks import CodeStem
 from formers.nn.stems.conditional_queries import ConditionalQueryStem
 from formers.nn.stems.document_pages import DocumentPageStem
-from formers.nn.stems.entities import EntityStem, LinkedStem
+from formers.nn.stems.entities import EntityStem, EntityTokensStem
 from formers.nn.stems.feature_map_patches import FeatureMapPatchStem
 from formers.nn.stems.flat_patches import FlatPatchStem
 from formers.nn.stems.frame_patches import FramePatchStem
@@ -69,7 +69,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.InstructedQueries: InstructedQueryStem,
     spec.IntegerTokens: IntegerStem,
     spec.StateRows: StateRowStem,
-    spec.Linked: LinkedStem,
+    spec.EntityTokens: EntityTokensStem,
     spec.MultiScaleRows: MapRows,
     spec.Overlapping: OverlappingStem,
     spec.DocumentPages: DocumentPageStem,
