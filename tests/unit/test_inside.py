@@ -1204,6 +1204,8 @@ def test_gradients_of_each_row_are_those_of_the_row_alone(kind: str, ending: str
     made = model(ending, kind)
     params = {name: p.detach() for name, p in made.named_parameters()}
     given = {name: value for name, value in _given(made).items() if isinstance(value, Tensor)}
+    given |= {name: FULL for name in given if name.endswith("input_ids")}
+    given |= {name: torch.ones_like(FULL) for name in given if name.endswith("attention_mask")}
 
     def total(p: Any, row: dict[str, Tensor]) -> Tensor:
         return functional_call(made, p, (), {name: x[None] for name, x in row.items()})[0].square().sum()
