@@ -20,7 +20,9 @@ from encoder_speed import (
     LABELS,
     ROOT,
     Worker,
+    arithmetic,
     formers_pipeline,
+    matrix_peak,
     read_texts,
     reference_pipeline,
 )
@@ -74,7 +76,9 @@ def main() -> None:
             name = THEIRS.format(size)
             workers[name] = Worker(threads, reference_pipeline, folder, texts, batch_size=size)
         seconds: dict[str, list[float]] = {name: [] for name in workers}
+        peak, operations = 0.0, arithmetic(folder, texts, inner_products=3)[1]
         for turn in range(args.rounds):
+            peak = max(peak, matrix_peak("float32"))
             for name, worker in workers.items():
                 seconds[name].append(worker.ask("time"))
             print(f"round {turn + 1} of {args.rounds}", file=sys.stderr)
@@ -84,12 +88,15 @@ def main() -> None:
             worker.ask(None)
     median = {name: statistics.median(taken) for name, taken in seconds.items()}
     best = min(taken for name, taken in median.items() if name != OURS)
-    table = [("contender", "texts/s"), *((n, f"{len(texts) / t:,.1f}") for n, t in median.items())]
+    table = [("contender", "texts/s", "GFLOP/s", "share of matrix peak")]
+    for name, taken in median.items():
+        speed = operations / taken
+        table.append((name, f"{len(texts) / taken:,.1f}", f"{speed / 1e9:,.0f}", f"{speed / peak:.0%}"))
     notes = (
         f"{best / median[OURS]:.2f} times the reference's best batch size, "
         f"{median[THEIRS.format(1)] / median[OURS]:.2f} times its default. Logits differ by at most "
-        f"{float(abs(ours - theirs).max()):.1e}. {len(texts):,} texts, {args.rounds} rounds, "
-        f"{threads} threads."
+        f"{float(abs(ours - theirs).max()):.1e}. Matrix peak {peak / 1e9:,.0f} GFLOP/s. "
+        f"{len(texts):,} texts, {args.rounds} rounds, {threads} threads."
     )
     from record import section, show
 

@@ -179,14 +179,17 @@ def matrix_peak(dtype: str) -> float:
     return best
 
 
-def arithmetic(folder: str, texts: list[str]) -> tuple[int, float]:
-    """Real tokens of `texts`, and the floating-point operations of the matrix products on them."""
+def arithmetic(folder: str, texts: list[str], inner_products: int = 2) -> tuple[int, float]:
+    """Real tokens of `texts`, and the floating-point operations of the matrix products on them.
+
+    `inner_products` is how many a feed-forward has: 3 where it is gated.
+    """
     from formers import AutoConfig, AutoTokenizer
 
     config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     lengths = tokenizer.encode_ragged(texts, max_length=512).lengths
     width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    products = sum(lengths) * layers * 2 * (4 * width * width + 2 * width * inner)
+    products = sum(lengths) * layers * 2 * (4 * width * width + inner_products * width * inner)
     attention = sum(length * length for length in lengths) * layers * 4 * width
     head = len(lengths) * 2 * (width * width + width * config.num_labels)
     return sum(lengths), float(products + attention + head)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import ipaddress
 import os
 import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Generator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,10 +32,23 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
 # Without bytecode every interpreter that a test starts compiles torch anew, which takes longer than the test.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Collecting makes much that stays, which the garbage collector would go through again and again.
+gc.disable()
 _home = tempfile.mkdtemp(prefix="formers-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["HF_HOME"] = _home
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Then collect garbage again, but not what was made so far: modules and tests, which stay."""
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 class NetworkTouched(AssertionError):

@@ -21,6 +21,7 @@ from formers.checkpoints.renames import written
 from formers.core.notices import Notice
 from formers.model.structure import renames_of
 from formers.models.registry import family_of
+from tests.parity.saved import the_reference_loads
 from tests.parity.shapes import (
     CAUSAL,
     SHAPES,
@@ -259,12 +260,7 @@ def test_saving_gives_the_same_bytes_and_the_reference_loads_them(
 ) -> None:
     theirs, ours, folder = pair
     ours.save_pretrained(tmp_path)
-    assert (tmp_path / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
-    again, info = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
-    inputs = inputs_of(ours)
-    with torch.no_grad():
-        _close(theirs(**inputs)[0], again.eval()(**inputs)[0])
+    the_reference_loads(theirs, inputs_of(ours), folder, tmp_path)
 
 
 def _decoders() -> list[tuple[str, str, str]]:

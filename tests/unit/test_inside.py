@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import formers
 from formers.assemblies.multimodal.bridged_towers import BridgedTowers
 from formers.assemblies.multimodal.captioning import Captioning
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.assemblies.multimodal.query_bridge import QueryBridge
 from formers.assemblies.multimodal.single_stream import Pictured
 from formers.assemblies.vision.grounded_detection import GroundedQueryDetection
@@ -76,7 +76,7 @@ _MIXED = {
     **{"moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "first_k_dense_replace": 1},
 }
 _OTHERS |= dict.fromkeys(("exaone4", "llama", "mistral", "qwen2", "qwen3", "stablelm"), _GROUPED)
-_OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe"), _MIXED)
+_OTHERS |= dict.fromkeys(("mixtral", "qwen2_moe", "qwen3_moe"), _MIXED)
 _OTHERS |= dict.fromkeys(
     ("gpt_oss", "granitemoe", "granitemoeshared", "jetmoe", "phimoe"),
     {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
@@ -95,6 +95,7 @@ _OTHERS |= dict.fromkeys(
     {**_GROUPED, "head_dim": 8, "pad_token_id": 0},
 )
 _OTHERS["gpt_neo"] = {**_BERT, "attention_types": [[["global"], 3]]}
+_OTHERS["luke"] = {**_BERT, "entity_vocab_size": 20, "entity_emb_size": 16}
 _OTHERS["mobilebert"] = {**_BERT, "embedding_size": 12, "intra_bottleneck_size": 16}
 _OTHERS["squeezebert"] = {**_BERT, "embedding_size": 32}
 _OTHERS["bloom"] = {"vocab_size": 50}
@@ -995,7 +996,7 @@ def _given(made: Any) -> dict[str, Any]:
         if "MultipleChoice" in type(made).__name__:
             text = {name: t[:, None] for name, t in text.items()}
         looks = isinstance(made._assembly, QueryBridge) and made._assembly.looks
-        compared = looks or isinstance(made._assembly, (Captioning, Dual, Pictured, BridgedTowers))
+        compared = looks or isinstance(made._assembly, (Captioning, DualTowers, Pictured, BridgedTowers))
         images = {"pixel_values": torch.randn(2, 3, 12, 12)} if compared and "image" not in names else {}
         if "image" in names:
             images = {"image": 255 * torch.rand(2, 3, 32, 32)}
@@ -1210,6 +1211,28 @@ def test_functions_of_a_model_can_be_transformed() -> None:
     torch.testing.assert_close(slope, steep, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "ending"), [("gpt2", "LMHeadModel"), ("llama", "ForCausalLM"), ("t5", "Model"), ("vit", "Model")]
+)
+def test_gradients_of_each_row_are_those_of_the_row_alone(kind: str, ending: str) -> None:
+    made = model(ending, kind)
+    params = {name: p.detach() for name, p in made.named_parameters()}
+    given = {name: value for name, value in _given(made).items() if isinstance(value, Tensor)}
+    given |= {name: FULL for name in given if name.endswith("input_ids")}
+    given |= {name: torch.ones_like(FULL) for name in given if name.endswith("attention_mask")}
+
+    def total(p: Any, row: dict[str, Tensor]) -> Tensor:
+        return functional_call(made, p, (), {name: x[None] for name, x in row.items()})[0].square().sum()
+
+    found = vmap(grad(total), in_dims=(None, 0))(params, given)
+    for i in range(2):
+        made.zero_grad()
+        made(**{name: x[i : i + 1] for name, x in given.items()})[0].square().sum().backward()
+        for name, p in made.named_parameters():
+            expected = torch.zeros_like(p) if p.grad is None else p.grad
+            torch.testing.assert_close(found[name][i], expected, atol=1e-4, rtol=1e-4)
+
+
 def test_an_ensemble_runs_as_one_model() -> None:
     many = [model(initializer_range=deviation) for deviation in (0.1, 0.3)]
     base = copy.deepcopy(many[0]).to("meta")
@@ -1307,6 +1330,24 @@ def test_layers_are_found_by_the_ecosystems_names(kind: str) -> None:
             no_split_module_classes=made._no_split_modules,
         )
         assert not [name for name in placed for layer in layers if name.startswith(f"{layer}.")]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["bert", "bart", "gpt2", "llama", "t5", "vit"])
+def test_what_finds_no_room_goes_to_the_disk_and_computes_the_same(kind: str, tmp_path: Path) -> None:
+    ending = {"bart": "ForConditionalGeneration", "gpt2": "LMHeadModel", "llama": "ForCausalLM"}.get(
+        kind, "Model"
+    )
+    made = model(ending, kind)
+    made.save_pretrained(tmp_path / "saved")
+    spread = type(made).from_pretrained(
+        tmp_path / "saved",
+        device_map="auto",
+        max_memory={"cpu": made.get_memory_footprint() * 3 // 4},
+        offload_folder=tmp_path / "away",
+    )
+    assert {str(place) for place in spread.hf_device_map.values()} == {"cpu", "disk"}
+    assert close(spread(**_given(made))[0], made(**_given(made))[0])
 
 
 FREE = """

@@ -1,5 +1,6 @@
 """A search for arguments with Ray Tune, whose trials are processes of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,10 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining  # noqa: 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory):
-    ray.init(
-        num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}},
-    )  # fmt: skip
+def cluster():
+    with pytest.MonkeyPatch.context() as patch:  # inherited; an environment of Ray's own is slow
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+        ray.init(num_cpus=1, include_dashboard=False, logging_level="error", log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -21,6 +21,9 @@ class Placement:
     devices: dict[str, Any]  # module or parameter name -> device; "" is the whole model
     folder: Path | None = None
     index: dict[str, Any] = field(default_factory=dict)
+    kept: frozenset[str] = (
+        frozenset()
+    )  # buffers, which accelerate wants in memory whatever stands beside them
 
     @classmethod
     def of(
@@ -50,7 +53,7 @@ class Placement:
             if folder is None:
                 raise ValueError("device_map puts weights on disk: say where, with offload_folder='...'")
             folder.mkdir(parents=True, exist_ok=True)
-        placement = cls(devices, folder)
+        placement = cls(devices, folder, kept=frozenset(name for name, _ in model.named_buffers()))
         lost = [name for name, _ in model.named_parameters() if placement._place(name) is None]
         if lost:
             raise ValueError(f"device_map has no device for {', '.join(lost[:6])}: add '' for all the rest")
@@ -72,7 +75,7 @@ class Placement:
 
     def offloads(self, name: str) -> bool:
         """Whether a parameter lives on disk."""
-        return bool(self._place(name) == "disk")
+        return bool(self._place(name) == "disk") and name not in self.kept
 
     def device(self, name: str) -> torch.device | None:
         """The device that a parameter is read to; None leaves it mapped on the CPU."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
 from formers.assemblies.family import Family
-from formers.assemblies.multimodal.contrastive import Dual, Shared
+from formers.assemblies.multimodal.contrastive import DualTowers, Shared
 from formers.assemblies.nested import Transformed
 from formers.assemblies.single import Single
 from formers.checkpoints import Rename
@@ -139,7 +139,7 @@ ALTCLIP = register(
         name="AltCLIP",
         config=AltCLIPConfig,
         base="altclip",
-        assembly=Dual(
+        assembly=DualTowers(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

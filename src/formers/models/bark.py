@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from formers.assemblies.audio.staged_speech import Stages
+from formers.assemblies.audio.staged_speech import SpeechStages
 from formers.assemblies.family import Family, Head
 from formers.configs import PretrainedConfig
 from formers.configs.generation import GenerationConfig
@@ -185,7 +185,7 @@ BARK = register(
         name="Bark",
         config=BarkConfig,
         base="",
-        assembly=Stages(
+        assembly=SpeechStages(
             {
                 "semantic": ("semantic_config", stage),
                 "coarse_acoustics": ("coarse_acoustics_config", stage),

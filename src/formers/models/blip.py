@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.multimodal.captioning import Captioning, look_together
-from formers.assemblies.multimodal.contrastive import Dual, Shared
+from formers.assemblies.multimodal.contrastive import DualTowers, Shared
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import bert, clip_towers
@@ -207,7 +207,7 @@ BLIP = register(
         name="Blip",
         config=BlipConfig,
         base="blip",
-        assembly=Dual(
+        assembly=DualTowers(
             base_class,
             text=("text_model", "text_config"),
             image=_IMAGE,

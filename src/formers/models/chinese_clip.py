@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import bert, clip, clip_towers
@@ -107,7 +107,7 @@ CHINESE_CLIP = register(
         name="ChineseCLIP",
         config=ChineseCLIPConfig,
         base="chinese_clip",
-        assembly=Dual(
+        assembly=DualTowers(
             lambda c: TextTower if isinstance(c, ChineseCLIPTextConfig) else base_class(c),
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

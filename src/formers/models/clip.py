@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.multimodal.contrastive import Dual, Shared
+from formers.assemblies.multimodal.contrastive import DualTowers, Shared
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
 from formers.models.clip_towers import IGNORED, ORDER, CLIPTextConfig, CLIPVisionConfig
@@ -49,7 +49,7 @@ CLIP = register(
         name="CLIP",
         config=CLIPConfig,
         base="clip",
-        assembly=Dual(
+        assembly=DualTowers(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

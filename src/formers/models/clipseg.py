@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Head
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.assemblies.single import Single
 from formers.checkpoints import Rename
 from formers.models import clip, clip_towers
@@ -145,7 +145,7 @@ CLIPSEG = register(
         name="CLIPSeg",
         config=CLIPSegConfig,
         base="clip",
-        assembly=Dual(
+        assembly=DualTowers(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

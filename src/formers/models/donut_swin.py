@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from formers.assemblies.vision.shifted_windows import Windowed
+from formers.assemblies.vision.shifted_windows import ShiftedWindows
 from formers.models import swin
 from formers.models.registry import register
 from formers.nn.spec.shifted_windows import Windows
@@ -40,7 +40,7 @@ DONUT_SWIN = register(
         name="DonutSwin",
         config=DonutSwinConfig,
         base="donut",
-        assembly=Windowed(net),
+        assembly=ShiftedWindows(net),
         heads={"ForImageClassification": swin.SWIN.heads["ForImageClassification"]},
         ignored=(),
         aliases={},

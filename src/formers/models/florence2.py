@@ -77,10 +77,10 @@ def smaller(c: Florence2VisionConfig, i: int) -> nets.Node:
     return nets.Node({"conv": conv, "norm": norm}, (*normed, "conv") if first else ("conv", *normed))
 
 
-def block(c: Florence2VisionConfig, i: int, drops: tuple[float, float]) -> nets.Dual:
+def block(c: Florence2VisionConfig, i: int, drops: tuple[float, float]) -> nets.DualAttention:
     """One of a stage."""
     width = c.embed_dim[i]
-    return nets.Dual(
+    return nets.DualAttention(
         width=width,
         heads=c.num_heads[i],
         groups=c.num_groups[i],

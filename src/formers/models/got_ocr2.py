@@ -16,27 +16,10 @@ from formers.nn.connectors import thinned
 from formers.nn.spec.grid_layers import GridLayers
 
 
-class GotOcr2VisionConfig(PretrainedConfig):
+class GotOcr2VisionConfig(sam_vision.PatchNetConfig):
     """Configuration of the network that reads pages."""
 
     model_type = "got_ocr2_vision"
-    base_config_key = "vision_config"
-    hidden_size: int = 768
-    output_channels: int = 256
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    num_channels: int = 3
-    image_size: int = 1024
-    patch_size: int = 16
-    hidden_act: str = "gelu"
-    layer_norm_eps: float = 1e-6
-    attention_dropout: float = 0.0
-    initializer_range: float = 1e-10
-    qkv_bias: bool = True
-    use_abs_pos: bool = True
-    use_rel_pos: bool = True
-    window_size: int = 14
-    global_attn_indexes: list[int] = [2, 5, 8, 11]
     mlp_dim: int = 3072
 
 

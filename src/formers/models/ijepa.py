@@ -6,30 +6,16 @@ from dataclasses import replace
 
 from formers.assemblies.family import Head
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
 from formers.models import vit
 from formers.models.registry import register
 from formers.nn import spec
 from formers.tasks.specs import Sequences
 
 
-class IJepaConfig(PretrainedConfig):
+class IJepaConfig(vit.EncoderConfig):
     """Configuration of I-JEPA."""
 
     model_type = "ijepa"
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    image_size: int | list[int] = 224
-    patch_size: int | list[int] = 16
-    num_channels: int = 3
-    qkv_bias: bool = True
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
 

@@ -40,7 +40,7 @@ def within(made: spec.Stack, windows: int | list[int]) -> spec.Stack:
     attention, *rest = made.layers[0].parts
     full = attention.mixer
     assert isinstance(full, spec.Attention)
-    plain = spec.Windowed(full.heads, dropout=full.dropout, time_first=True)
+    plain = spec.WindowsAndGlobal(full.heads, dropout=full.dropout, time_first=True)
     by_window = {
         window: spec.Layer((replace(attention, mixer=replace(plain, mask=Window(window // 2))), *rest))
         for window in each

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.text.entity_aware import Linked
+from formers.assemblies.text.entity_aware import EntityAware
 from formers.models import bert, layoutlm, roberta
 from formers.models.registry import register
 from formers.nn import spec
@@ -63,7 +63,7 @@ def stack(c: LukeConfig) -> spec.Stack:
         embeddings={role: f"entity_embeddings.{path}" for role, path in _ENTITIES.items()},
         layer=_QUERIES if c.use_entity_aware_attention else {},
     )
-    made = replace(made, stem=spec.Linked(**vars(made.stem), entities=entities), names=names)
+    made = replace(made, stem=spec.EntityTokens(**vars(made.stem), entities=entities), names=names)
     if not c.use_entity_aware_attention:
         return made
     heads = spec.Heads.split(c.hidden_size, c.num_attention_heads)
@@ -111,7 +111,7 @@ LUKE = register(
         name="Luke",
         config=LukeConfig,
         base="luke",
-        assembly=Linked(stack, spec.Linked, reads=READS),
+        assembly=EntityAware(stack, spec.EntityTokens, reads=READS),
         heads={
             "ForMaskedLM": Head("hidden_entities", words, pooler=True),
             "ForEntityClassification": Head("entity_classification", labels, pooler=True),

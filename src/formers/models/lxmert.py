@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.multimodal.cross_modality import Beside, CrossModality
+from formers.assemblies.multimodal.cross_modality import CrossModality, CrossModalityTowers
 from formers.configs import PretrainedConfig
 from formers.models import bert
 from formers.models.registry import register
@@ -148,7 +148,7 @@ LXMERT = register(
         name="Lxmert",
         config=LxmertConfig,
         base="lxmert",
-        assembly=Beside(about),
+        assembly=CrossModalityTowers(about),
         heads={
             "ForPreTraining": Head("crossed_pretraining", pretraining, pooler=True),
             "ForQuestionAnswering": Head("crossed_answers", answers, pooler=True),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from formers.assemblies.base import BaseModel
 from formers.assemblies.family import Family, Head
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.assemblies.nested import Wrapped
 from formers.assemblies.single import Single
 from formers.models import clip, clip_towers
@@ -148,7 +148,7 @@ def family(name: str, config: type[Any], parts: tuple[type[BaseModel], ...], sur
             name=name,
             config=config,
             base=config.model_type,
-            assembly=Dual(
+            assembly=DualTowers(
                 lambda c: kinds[type(c)],
                 text=("text_model", "text_config"),
                 image=("vision_model", "vision_config"),

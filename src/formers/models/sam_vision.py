@@ -13,10 +13,9 @@ from formers.nn.spec import nets
 from formers.nn.spec.grid_layers import Feed, GridLayer, GridLayers
 
 
-class SamVisionConfig(PretrainedConfig):
-    """Configuration of the network that reads pictures."""
+class PatchNetConfig(PretrainedConfig):
+    """What configurations of the network have in common, whatever reads its maps."""
 
-    model_type = "sam_vision_model"
     base_config_key = "vision_config"
     hidden_size: int = 768
     output_channels: int = 256
@@ -30,11 +29,17 @@ class SamVisionConfig(PretrainedConfig):
     attention_dropout: float = 0.0
     initializer_range: float = 1e-10
     qkv_bias: bool = True
-    mlp_ratio: float = 4.0
     use_abs_pos: bool = True
     use_rel_pos: bool = True
     window_size: int = 14
     global_attn_indexes: list[int] = [2, 5, 8, 11]
+
+
+class SamVisionConfig(PatchNetConfig):
+    """Configuration of the network that reads pictures."""
+
+    model_type = "sam_vision_model"
+    mlp_ratio: float = 4.0
     num_pos_feats: int = 128
     mlp_dim: int | None = None
     scale: int = 384

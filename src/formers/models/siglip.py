@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.multimodal.contrastive import Dual, Shared
+from formers.assemblies.multimodal.contrastive import DualTowers, Shared
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models.classes import base_class
@@ -176,7 +176,7 @@ SIGLIP = register(
         name="Siglip",
         config=SiglipConfig,
         base="siglip",
-        assembly=Dual(
+        assembly=DualTowers(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

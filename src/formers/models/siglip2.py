@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.assemblies.single import Single
 from formers.configs import PretrainedConfig
 from formers.models import siglip
@@ -88,7 +88,7 @@ SIGLIP2 = register(
         name="Siglip2",
         config=Siglip2Config,
         base="siglip2",
-        assembly=Dual(
+        assembly=DualTowers(
             base_class,
             text=("text_model", "text_config"),
             image=("vision_model", "vision_config"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.vision.shifted_windows import Windowed
+from formers.assemblies.vision.shifted_windows import ShiftedWindows
 from formers.configs import BackboneConfig, PretrainedConfig
 from formers.models.registry import register
 from formers.nn import spec
@@ -139,7 +139,7 @@ SWIN = register(
         name="Swin",
         config=SwinConfig,
         base="swin",
-        assembly=Windowed(net),
+        assembly=ShiftedWindows(net),
         heads={
             "ForImageClassification": Head(
                 "image_classification", lambda c: Sequences("classifier"), pooler=True

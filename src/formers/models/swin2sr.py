@@ -6,13 +6,13 @@ from math import log2
 from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
-from formers.assemblies.vision.restoration import Restoring
+from formers.assemblies.vision.restoration import Restoration
 from formers.configs import PretrainedConfig
 from formers.models import swin, swinv2
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.spec import multi_scale, nets
-from formers.nn.spec.shifted_windows import Restoring as Around
+from formers.nn.spec.shifted_windows import Restoration as Around
 from formers.nn.spec.shifted_windows import Windows
 from formers.tasks.image_to_image import Spec
 
@@ -173,7 +173,7 @@ SWIN2SR = register(
         name="Swin2SR",
         config=Swin2SRConfig,
         base="swin2sr",
-        assembly=Restoring(net),
+        assembly=Restoration(net),
         heads={"ForImageSuperResolution": Head("image_to_image", head)},
         ignored=(r"attention\.self\.relative_(position_index|coords_table)$", r"^mean$", r"^swin2sr\.mean$"),
     )

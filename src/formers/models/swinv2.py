@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from formers.assemblies.family import Head
-from formers.assemblies.vision.shifted_windows import Windowed
+from formers.assemblies.vision.shifted_windows import ShiftedWindows
 from formers.configs import BackboneConfig
 from formers.models import swin
 from formers.models.registry import register
@@ -50,7 +50,7 @@ SWINV2 = register(
         name="Swinv2",
         config=Swinv2Config,
         base="swinv2",
-        assembly=Windowed(net, kept=False),
+        assembly=ShiftedWindows(net, kept=False),
         heads={**swin.SWIN.heads, "Backbone": Head("backbone", maps, flat=True)},
         ignored=(r"attention\.self\.relative_(position_index|coords_table)$",),
         aliases={},

@@ -14,10 +14,9 @@ from formers.tasks.masked_image import Spec as Pixels
 from formers.tasks.specs import Sequences
 
 
-class ViTConfig(PretrainedConfig):
-    """Configuration of ViT."""
+class EncoderConfig(PretrainedConfig):
+    """What configurations of ViT and its kin have in common."""
 
-    model_type = "vit"
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
@@ -31,6 +30,12 @@ class ViTConfig(PretrainedConfig):
     patch_size: int | list[int] = 16
     num_channels: int = 3
     qkv_bias: bool = True
+
+
+class ViTConfig(EncoderConfig):
+    """Configuration of ViT."""
+
+    model_type = "vit"
     encoder_stride: int = 16
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"

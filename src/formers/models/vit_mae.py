@@ -5,30 +5,16 @@ from __future__ import annotations
 from formers.assemblies.family import Family, Head
 from formers.assemblies.vision.masked_autoencoder import Masked
 from formers.checkpoints import Rename
-from formers.configs import PretrainedConfig
 from formers.models import vit
 from formers.models.registry import register
 from formers.nn import spec
 from formers.tasks.masked_autoencoding import Spec as Pixels
 
 
-class ViTMAEConfig(PretrainedConfig):
+class ViTMAEConfig(vit.EncoderConfig):
     """Configuration of ViT-MAE."""
 
     model_type = "vit_mae"
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    image_size: int | list[int] = 224
-    patch_size: int | list[int] = 16
-    num_channels: int = 3
-    qkv_bias: bool = True
     decoder_num_attention_heads: int = 16
     decoder_hidden_size: int = 512
     decoder_num_hidden_layers: int = 8

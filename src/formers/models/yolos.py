@@ -7,32 +7,19 @@ from typing import Any, ClassVar
 
 from formers.assemblies.family import Family, Head
 from formers.assemblies.single import Single
-from formers.configs import PretrainedConfig
 from formers.models import detr, vit
 from formers.models.registry import register
 from formers.nn import spec
 from formers.tasks.detection import Spec as Objects
 
 
-class YolosConfig(PretrainedConfig):
+class YolosConfig(vit.EncoderConfig):
     """Configuration of YOLOS."""
 
     model_type = "yolos"
     # losses of earlier layers: the paper has none, and the norm that heads read behind stands after the last
     _available: ClassVar[dict[str, tuple[Any, ...]]] = {"auxiliary_loss": (False,)}
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
     image_size: list[int] = [512, 864]
-    patch_size: int | list[int] = 16
-    num_channels: int = 3
-    qkv_bias: bool = True
     num_detection_tokens: int = 100
     use_mid_position_embeddings: bool = True
     auxiliary_loss: bool = False

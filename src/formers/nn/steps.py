@@ -153,7 +153,7 @@ class TanhGate(Step):
 
 
 class Counted(Step):
-    """Rows in which nothing counts become zero; the pass holds which those are, see `Beside`."""
+    """Rows in which nothing counts become zero; the pass holds which those are, see `CrossAttended`."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

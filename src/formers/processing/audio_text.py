@@ -18,7 +18,7 @@ _OF_SOUNDS = ("sampling_rate", "do_normalize", "device", "dither")
 _FIXED = {"padding": "max_length", "return_attention_mask": True}  # tokens are counted by what that gives
 
 
-class HearingProcessor(ProcessorMixin):
+class AudioTextProcessor(ProcessorMixin):
     """Texts and the sounds that are heard in them, to the inputs of a model that reads both.
 
     Args:

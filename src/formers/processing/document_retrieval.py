@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ASIDE = 10  # tokens of padding behind a question, whose vectors may find what its words do not
 
 
-class RetrievingProcessor(ShowingProcessor):
+class RetrievalProcessor(ShowingProcessor):
     """Pages as pictures, or questions, to the inputs of a model that makes vectors of them.
 
     Args:
@@ -111,7 +111,7 @@ class RetrievingProcessor(ShowingProcessor):
         return found.to(output_device, output_dtype or found.dtype)
 
 
-class PromptRetrievingProcessor(RetrievingProcessor, PromptShowingProcessor):
+class PromptRetrievalProcessor(RetrievalProcessor, PromptShowingProcessor):
     """Likewise, where the prompt of pages stands behind them; see `PromptShowingProcessor`.
 
     Of pages there are `labels` too, and texts as long as a picture and `max_length` together.

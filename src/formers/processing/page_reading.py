@@ -27,7 +27,7 @@ _MARKS = {
 }
 
 
-class ReadingOutProcessor(ShowingProcessor):
+class PageReadingProcessor(ShowingProcessor):
     """Pages, and prompts that ask for what is written on them; see `ShowingProcessor`.
 
     Without a text a call writes the prompt: for what stands in a `box` [x1, y1, x2, y2] in pixels, in a

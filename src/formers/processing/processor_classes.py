@@ -6,10 +6,10 @@ import functools
 from collections.abc import Collection
 from typing import Any
 
-from formers.processing.audio_text import HearingProcessor
+from formers.processing.audio_text import AudioTextProcessor
 from formers.processing.cross_attention_text import CrossShowingProcessor
 from formers.processing.document_pages import PageProcessor
-from formers.processing.document_retrieval import PromptRetrievingProcessor, RetrievingProcessor
+from formers.processing.document_retrieval import PromptRetrievalProcessor, RetrievalProcessor
 from formers.processing.fenced_text import FencedShowingProcessor
 from formers.processing.field_marks import fields_in
 from formers.processing.grounded_text import GroundedTextProcessor
@@ -17,15 +17,20 @@ from formers.processing.header_questions import HeadedProcessor
 from formers.processing.image_text import ProcessorMixin
 from formers.processing.image_token_text import EndedShowingProcessor
 from formers.processing.nested import NestedPrompts
-from formers.processing.page_reading import ReadingOutProcessor
+from formers.processing.page_reading import PageReadingProcessor
 from formers.processing.pairs import CLASSES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.placeholder_text import ShowingProcessor
 from formers.processing.prefix_suffix_text import PromptShowingProcessor
 from formers.processing.promptable_inputs import Prompted
-from formers.processing.query_text import AskingProcessor, InstructingProcessor
+from formers.processing.query_text import InstructionProcessor, QueryTextProcessor
 from formers.processing.speaker_presets import VoiceProcessor
-from formers.processing.speech import EitherProcessor, SpeechProcessor, TargetProcessor, UnpaddingProcessor
+from formers.processing.speech import (
+    EitherProcessor,
+    SpeechProcessor,
+    TargetProcessor,
+    UnpaddedSpeechProcessor,
+)
 from formers.processing.task_prompts import TaskPromptProcessor
 from formers.processing.task_texts import TaskedProcessor
 from formers.processing.transducer_text import TranscriptProcessor
@@ -38,7 +43,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = TargetProcessor if pair.targets else VoiceProcessor if pair.voices else base
     base = TranscriptProcessor if pair.spells else base
-    base = UnpaddingProcessor if pair.unpads else base
+    base = UnpaddedSpeechProcessor if pair.unpads else base
     base = EitherProcessor if pair.either else base
     if pair.shows is not None:
         prompted = TaskPromptProcessor if pair.shows.tasks else PromptShowingProcessor
@@ -46,16 +51,16 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         base = EndedShowingProcessor if pair.shows.ends else base
         base = FencedShowingProcessor if pair.shows.fenced else base
         base = CrossShowingProcessor if pair.shows.crosses else base
-        base = ReadingOutProcessor if pair.shows.reads_out else base
-        found = PromptRetrievingProcessor if pair.shows.prompts else RetrievingProcessor
+        base = PageReadingProcessor if pair.shows.reads_out else base
+        found = PromptRetrievalProcessor if pair.shows.prompts else RetrievalProcessor
         base = found if pair.shows.retrieves else base
-    base = PageProcessor if pair.pages else AskingProcessor if pair.asks else base
-    base = InstructingProcessor if pair.instructs else base
+    base = PageProcessor if pair.pages else QueryTextProcessor if pair.asks else base
+    base = InstructionProcessor if pair.instructs else base
     base = HeadedProcessor if pair.headed else base
     base = GroundedTextProcessor if pair.grounds else base
     base = TaskedProcessor if pair.tasked else base
     base = PhraseProcessor if pair.phrases else base
-    base = HearingProcessor if pair.hears is not None else base
+    base = AudioTextProcessor if pair.hears is not None else base
     what = "Sounds and transcripts" if pair.sounds else "Texts" if pair.voices else "Texts and pictures"
     what = what if pair.hears is None else "Texts and sounds"
     says = f"{what} for the models of the family {family}; see `{base.__name__}`."

@@ -17,7 +17,7 @@ from formers.tokenization.options import CALL_KEYWORDS
 _COUNT = "num_query_tokens"
 
 
-class AskingProcessor(ProcessorMixin):
+class QueryTextProcessor(ProcessorMixin):
     """Texts and pictures to the inputs of a model like BLIP-2.
 
     Args:
@@ -105,7 +105,7 @@ class AskingProcessor(ProcessorMixin):
         return {**super().to_dict(), _COUNT: self.num_query_tokens}
 
 
-class InstructingProcessor(AskingProcessor):
+class InstructionProcessor(QueryTextProcessor):
     """The same for models like InstructBLIP, whose vectors are told the texts too.
 
     Args:

@@ -118,7 +118,7 @@ class SpeechProcessor(ProcessorMixin):
         return [*self.feature_extractor.written(folder), *super().written(folder)]
 
 
-class UnpaddingProcessor(SpeechProcessor):
+class UnpaddedSpeechProcessor(SpeechProcessor):
     """Texts and sounds to the inputs of a model that makes sounds, and its sounds without padding."""
 
     def batch_decode(self, *args: Any, audio: Any = None, padding_mask: Any = None, **kwargs: Any) -> Any:

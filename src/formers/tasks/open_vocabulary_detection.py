@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.assemblies.base import asked, returned, states_of
-from formers.assemblies.multimodal.contrastive import Dual
+from formers.assemblies.multimodal.contrastive import DualTowers
 from formers.core.boxes import corners, overlap
 from formers.core.outputs import ModelOutput, QueriedObjectsOutput, SimilarObjectsOutput
 from formers.nn import spec
@@ -147,8 +147,8 @@ class OpenVocabularyDetection(TaskModel):
         return self._maps(record.last_hidden_state, images), record
 
     @property
-    def _towers(self) -> Dual:
-        assert isinstance(self._assembly, Dual)
+    def _towers(self) -> DualTowers:
+        assert isinstance(self._assembly, DualTowers)
         return self._assembly
 
     def _maps(self, last: Tensor, images: Tensor) -> Tensor:

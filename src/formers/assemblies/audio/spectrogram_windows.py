@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers.assemblies.vision.shifted_windows import Windowed
+from formers.assemblies.vision.shifted_windows import ShiftedWindows
 from formers.core.outputs import BaseModelOutputWithPooling, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.attend import eager
@@ -23,7 +23,7 @@ from formers.nn.watch import watched
 from formers.stacks.stack import Ask, States
 
 
-class SpectrogramWindows(Windowed):
+class SpectrogramWindows(ShiftedWindows):
     """One network of windows over spectra.
 
     Args:

@@ -13,7 +13,7 @@ from formers.nn.tree import leaf
 from formers.stacks.stack import Ask, States
 
 
-class Stages(Assembly):
+class SpeechStages(Assembly):
     """Models of other families under their paths, which `generate` asks in turn.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from formers.assemblies.audio.codec import ChunkedCodec
-from formers.assemblies.audio.staged_speech import Stages
+from formers.assemblies.audio.staged_speech import SpeechStages
 from formers.assemblies.base import assembly_of, owner_of, states_in
 from formers.assemblies.encoder_decoder import DecoderHalf, EncoderDecoder, given_memory
 from formers.configs import PretrainedConfig
@@ -76,7 +76,7 @@ def _tables(self: Any) -> nn.Module:
     return found
 
 
-class TextToCodes(Stages):
+class TextToCodes(SpeechStages):
     """The three, under the config's fields of their names.
 
     Args:

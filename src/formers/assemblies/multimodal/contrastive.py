@@ -56,7 +56,7 @@ class Shared:
     init: Mapping[str, float] = field(default_factory=dict)
 
 
-class Dual(Composite):
+class DualTowers(Composite):
     """Two towers (Radford et al. 2021, arXiv:2103.00020).
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from formers.assemblies.multimodal.contrastive import Dual, of_length_one
+from formers.assemblies.multimodal.contrastive import DualTowers, of_length_one
 from formers.core.outputs import ModelOutput
 from formers.core.sound_outputs import SoundContrastOutput
 from formers.nn.losses import of_texts
@@ -13,7 +13,7 @@ from formers.nn.tree import leaf
 from formers.stacks.stack import States
 
 
-class ContrastiveAudio(Dual):
+class ContrastiveAudio(DualTowers):
     """Two towers (Wu et al. 2023, arXiv:2211.06687), each of whose cosines has a factor of its own."""
 
     sees = "input_features"

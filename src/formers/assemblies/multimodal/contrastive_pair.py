@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from formers.assemblies.base import BaseModel
-from formers.assemblies.multimodal.contrastive import Dual, Shared
+from formers.assemblies.multimodal.contrastive import DualTowers, Shared
 from formers.configs import PretrainedConfig
 
 
-class ContrastivePair(Dual):
+class ContrastivePair(DualTowers):
     """Two towers of any families, each of which makes a vector of what it reads (arXiv:2111.07991).
 
     Args:
         config_of: name or folder -> the config that lies there, with the keywords that were not for it.
-        model_of, text, image, shared: see `Dual`.
+        model_of, text, image, shared: see `DualTowers`.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from formers.nn.cache import Cache, Kept
 from formers.nn.kernels import project
 from formers.nn.leaves import linear
 from formers.nn.masks import Explicit, Full, Mask, Written, taken_apart
-from formers.nn.mixers.kept_cross_attention import Beside
+from formers.nn.mixers.kept_cross_attention import CrossAttended
 from formers.nn.recording import recording
 from formers.nn.stems.tile_patches import FORMS, REAL, TileEmbedding
 from formers.nn.tree import leaf, place, wiring
@@ -156,7 +156,9 @@ class CrossAttentionText(Single):
                 )
         mask, bias = self._mask(seen)
         counts = None if counts is None else counts.view(batch, length)
-        return {self.beside: Beside(states, mask, bias, counts, None if seen is None else seen.shape[3])}
+        return {
+            self.beside: CrossAttended(states, mask, bias, counts, None if seen is None else seen.shape[3])
+        }
 
     @staticmethod
     def _mask(seen: Tensor | None) -> tuple[Mask, Tensor | None]:

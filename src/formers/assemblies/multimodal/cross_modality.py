@@ -148,7 +148,7 @@ def _mask(real: Tensor | None) -> Mask:
     return Full() if real is None else Written(Padding(real))
 
 
-class Beside(Assembly):
+class CrossModalityTowers(Assembly):
     """A text and regions of a picture.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from formers.assemblies.base import Assembly, BaseModel
-from formers.assemblies.multimodal.contrastive import Dual, Shared
+from formers.assemblies.multimodal.contrastive import DualTowers, Shared
 from formers.core.outputs import ModelOutput
 from formers.core.unimodal_and_joint_outputs import UnimodalAndJointOutput
 from formers.model.base import PreTrainedModel
@@ -26,7 +26,7 @@ _IMAGE = {"pixel_values": "pixel_values", "bool_masked_pos": "bool_masked_pos"} 
 }
 
 
-class UnimodalAndJoint(Dual):
+class UnimodalAndJoint(DualTowers):
     """Two towers and a third model, which reads the states of both (Singh et al. 2022, arXiv:2112.04482).
 
     Texts or images alone are read too, each by its tower. Hidden states of the towers are always returned:

@@ -27,7 +27,7 @@ def _set_table(model: Any, value: nn.Module) -> None:
     place(owner, "entity", path_of(owner, "entity"), value)
 
 
-class Linked(Single):
+class EntityAware(Single):
     """A stack that also reads entities, and returns their states beside those of the text."""
 
     offers = {"get_entity_embeddings": _table, "set_entity_embeddings": _set_table}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from formers.assemblies.vision.shifted_windows import Windowed
+from formers.assemblies.vision.shifted_windows import ShiftedWindows
 from formers.core.outputs import BaseModelOutput, ModelOutput
 from formers.model.base import PreTrainedModel
 from formers.nn.nets.shifted_windows import place_windows
@@ -17,8 +17,8 @@ from formers.nn.tree import leaf, wiring
 from formers.stacks.stack import Ask, States
 
 
-class Restoring(Windowed):
-    """See `spec.shifted_windows.Restoring`. The last states are a map of whole windows, [B, E, H, W]."""
+class Restoration(ShiftedWindows):
+    """See `spec.shifted_windows.Restoration`. The last states are a map of whole windows, [B, E, H, W]."""
 
     inputs = ("pixel_values", "output_attentions", "output_hidden_states", "return_dict")
 

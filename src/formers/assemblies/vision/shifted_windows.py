@@ -26,7 +26,7 @@ from formers.stacks.stack import Ask, States
 _SIZES = "hidden_states_spatial_dimensions"
 
 
-class Windowed(Assembly):
+class ShiftedWindows(Assembly):
     """One network of windows.
 
     Args:
@@ -148,10 +148,10 @@ class Windowed(Assembly):
         return node_class(name, True)
 
 
-class InnerWindowed(Windowed):
+class InnerWindowed(ShiftedWindows):
     """One whose hidden states are those of every layer (`spec.shifted_windows`), and their sizes."""
 
-    inputs = tuple(name for name in Windowed.inputs if name != "bool_masked_pos")
+    inputs = tuple(name for name in ShiftedWindows.inputs if name != "bool_masked_pos")
 
     def output(self, model: Any, states: States) -> ModelOutput:
         """The last rows, their mean, how many places every stage has, and what was asked for."""

@@ -101,7 +101,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,
     spec.GatedRelativeBias: weighed_steps,
-    spec.Windowed: windowed_steps,
+    spec.WindowsAndGlobal: windowed_steps,
     spec.ShortConvolution: short_convolution_steps,
     spec.ChannelMixing: channel_mixing_steps,
     spec.TimeMixing: time_mixing_steps,

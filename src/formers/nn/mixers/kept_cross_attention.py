@@ -23,7 +23,7 @@ from formers.nn.tree import leaf
 
 
 @dataclass(eq=False)
-class Beside:
+class CrossAttended:
     """What a pass holds beside its rows.
 
     Attributes:
@@ -55,7 +55,7 @@ class AttendKept(Attend):
         """
         pass_, heads = flow.pass_, self.spec.heads
         assert isinstance(self.spec, spec.KeptCross)
-        held: Beside | None = pass_.memo.get(self.spec.beside)
+        held: CrossAttended | None = pass_.memo.get(self.spec.beside)
         if held is None:
             raise ValueError(
                 f"this attention reads {self.spec.beside} beside its rows: call the model, not a part"

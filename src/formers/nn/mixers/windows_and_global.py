@@ -1,4 +1,4 @@
-"""Attention within windows, where some tokens see all and are seen by all. Roles: see `spec.Windowed`."""
+"""Attention within windows, where some tokens see all and are seen by all. Roles: `spec.WindowsAndGlobal`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AttendNear(Attend):
 class AttendWindowed(AttendNear):
     """What the heads read and mix, before the output projection."""
 
-    spec: spec.Windowed
+    spec: spec.WindowsAndGlobal
 
     def _make_projections(self, width: int) -> None:
         super()._make_projections(width)
@@ -129,7 +129,7 @@ class AttendWindowed(AttendNear):
         return mixed.index_put((rows, at[rows, places]), own)
 
 
-def windowed_steps(s: spec.Windowed, width: int) -> list[Step]:
+def windowed_steps(s: spec.WindowsAndGlobal, width: int) -> list[Step]:
     """Attend, project back."""
     out = Project("o", lambda: linear("linear", s.heads.query * s.heads.width, width, s.out_bias))
     return [AttendWindowed(s, width), out]

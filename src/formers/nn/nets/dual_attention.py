@@ -1,4 +1,4 @@
-"""Blocks of attention within windows of places and between groups of channels. See `spec.nets.Dual`."""
+"""Blocks of attention within windows of places and between groups of channels: `spec.nets.DualAttention`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from formers.nn.tree import Group, leaf, place, wiring
 class Mixing(Group):
     """What both kinds of attention hold."""
 
-    def __init__(self, s: nets.Dual) -> None:
+    def __init__(self, s: nets.DualAttention) -> None:
         super().__init__()
         wiring(self).facts["spec"] = s
         place(self, "qkv", s.names["qkv"], linear("linear", s.width, 3 * s.width, s.bias))
@@ -28,7 +28,7 @@ class WindowMix(Mixing):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, H, W, C] -> [B, H * W, C]."""
-        s: nets.Dual = wiring(self).facts["spec"]
+        s: nets.DualAttention = wiring(self).facts["spec"]
         batch, high, wide, width = hidden_states.shape
         edge, short = s.window, (-high % s.window, -wide % s.window)
         x = F.pad(hidden_states, (0, 0, 0, short[1], 0, short[0]))
@@ -48,7 +48,7 @@ class ChannelMix(Mixing):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, N, C] -> [B, N, C]."""
-        s: nets.Dual = wiring(self).facts["spec"]
+        s: nets.DualAttention = wiring(self).facts["spec"]
         made: Tensor = leaf(self, "qkv")(hidden_states)
         parts = made.view(*hidden_states.shape[:2], 3, s.groups, -1)
         query, key, value = parts.permute(2, 0, 3, 4, 1)  # [B, groups, C / groups, N]
@@ -60,7 +60,7 @@ class ChannelMix(Mixing):
 class FeedForward(Group):
     """Two linear layers."""
 
-    def __init__(self, s: nets.Dual) -> None:
+    def __init__(self, s: nets.DualAttention) -> None:
         super().__init__()
         place(self, "act", s.names["act"], Activation(s.act))
         place(self, "up", s.names["up"], linear("linear", s.width, s.inner))
@@ -75,7 +75,7 @@ class FeedForward(Group):
 class HalfBlock(Group):
     """A convolution of each channel, attention, another, and a feed-forward; all are added."""
 
-    def __init__(self, s: nets.Dual, which: str, drop: float) -> None:
+    def __init__(self, s: nets.DualAttention, which: str, drop: float) -> None:
         super().__init__()
         wiring(self).facts["windows"] = which == "windows"
         for i, (role, made) in enumerate(
@@ -105,7 +105,7 @@ class HalfBlock(Group):
 class DualBlock(Group):
     """Both halves."""
 
-    def __init__(self, s: nets.Dual) -> None:
+    def __init__(self, s: nets.DualAttention) -> None:
         super().__init__()
         for which, drop in zip(("windows", "channels"), s.drops, strict=True):
             place(self, which, s.names[which], HalfBlock(s, which, drop))

@@ -249,7 +249,7 @@ LEAVES: dict[type[Any], Callable[[Any], nn.Module]] = {
     nets.Dense: lambda s: _even(nn.Linear(s.read, s.made, s.bias), s.gain),
     nets.Responses: lambda s: begins(Responses(s.width), weight=Constant(0.0), bias=Constant(0.0)),
     nets.Drop: _drop,
-    nets.Dual: DualBlock,
+    nets.DualAttention: DualBlock,
 }
 
 

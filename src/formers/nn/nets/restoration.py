@@ -1,4 +1,4 @@
-"""Between the rows and the maps of networks that restore pictures. See `spec.shifted_windows.Restoring`."""
+"""Between the rows and the maps of networks that restore pictures. See `spec.shifted_windows.Restoration`."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class KeptCross(Attention):
     """Attention to what a pass holds beside its rows, with norms of queries and keys.
 
     A cache keeps the keys and values, and what comes later stands behind them (Llama Team 2024,
-    arXiv:2407.21783, section 7.3). See `mixers.kept_cross_attention.Beside`.
+    arXiv:2407.21783, section 7.3). See `mixers.kept_cross_attention.CrossAttended`.
 
     Attributes:
         beside: the name under which the pass holds it.
@@ -334,7 +334,7 @@ class Disentangled(Attention):
 
 
 @dataclass(frozen=True)
-class Windowed(Attention):
+class WindowsAndGlobal(Attention):
     """Attention within windows, where some tokens see all and are seen by all.
 
     Beltagy et al. 2020, arXiv:2004.05150, section 3.1. Which tokens those are the caller says, by

@@ -32,7 +32,7 @@ class Part:
         scale: factor on the result; `scale_in` on what the mixer reads.
         gain: value that a learned factor per feature begins with.
         gate: a learned number's tanh is a factor on the result, and that begins as zero or is drawn.
-        counted: name of what a pass holds that says in which rows the result counts, see `Beside.counts`.
+        counted: name of what a pass holds that says in which rows the result counts: `CrossAttended.counts`.
         skip: probability of leaving a row's result out in training (Huang et al. 2016, arXiv:1603.09382).
         wide: the sum is held in float32 at least.
         flat: what stands before the sum is called with rows, [B * T, E], in a watched pass too.

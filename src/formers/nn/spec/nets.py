@@ -217,7 +217,7 @@ class Responses:
 
 
 @dataclass(frozen=True)
-class Dual:
+class DualAttention:
     """Attention within windows of places, and then between groups of channels (arXiv:2204.03645, section 3).
 
     Attributes:

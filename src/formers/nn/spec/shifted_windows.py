@@ -12,7 +12,7 @@ from formers.nn.spec.values import Paths
 
 
 @dataclass(frozen=True)
-class Restoring:
+class Restoration:
     """What makes a network of windows one that restores pictures (Liang et al. 2021, arXiv:2108.10257).
 
     Its stages keep their grid of single pixels, and add what they read to what a convolution makes of them.
@@ -151,7 +151,7 @@ class Windows:
     scaled: tuple[int, ...] | None = None
     whole: bool = False
     inner_states: bool = False
-    restoring: Restoring | None = None
+    restoring: Restoration | None = None
     reads: ClassVar[str] = "pixel_values"
     attention: ClassVar[None] = None
     causal: ClassVar[bool] = False

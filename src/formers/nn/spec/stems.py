@@ -191,7 +191,7 @@ class Entities:
 
 
 @dataclass(frozen=True)
-class Linked(Tokens):
+class EntityTokens(Tokens):
     """A stem for text, and for the entities in it, which stand behind it. Their roles are of both."""
 
     entities: Entities | None = None

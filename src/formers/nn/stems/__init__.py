@@ -11,7 +11,7 @@ from formers.nn.stems.codebooks import CodeStem
 from formers.nn.stems.conditional_queries import ConditionalQueryStem
 from formers.nn.stems.document_maps import DocumentMapStem
 from formers.nn.stems.document_pages import DocumentPageStem
-from formers.nn.stems.entities import EntityStem, LinkedStem
+from formers.nn.stems.entities import EntityStem, EntityTokensStem
 from formers.nn.stems.feature_map_patches import FeatureMapPatchStem
 from formers.nn.stems.flat_patches import FlatPatchStem
 from formers.nn.stems.frame_patches import FramePatchStem
@@ -70,7 +70,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.InstructedQueries: InstructedQueryStem,
     spec.IntegerTokens: IntegerStem,
     spec.StateRows: StateRowStem,
-    spec.Linked: LinkedStem,
+    spec.EntityTokens: EntityTokensStem,
     spec.MultiScaleRows: MapRows,
     spec.Overlapping: OverlappingStem,
     spec.DocumentMaps: DocumentMapStem,

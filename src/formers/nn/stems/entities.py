@@ -83,8 +83,8 @@ class EntityStem(Stem):
         return dropped
 
 
-class LinkedStem(TokenStem):
-    """See `spec.Linked`. Both are embedded with their padding, and laid out as one."""
+class EntityTokensStem(TokenStem):
+    """See `spec.EntityTokens`. Both are embedded with their padding, and laid out as one."""
 
     inputs: ClassVar = {**TokenStem.inputs, **_INPUTS}
     by_row = ()
