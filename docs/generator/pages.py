@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from formers import public
 from formers.dropin.spellings import markdown as older_names
 from formers.pipelines.table import TASKS, Task
 from formers.serving.tasks.table import ROWS
@@ -164,7 +165,7 @@ def public_names(room: str) -> dict[str, Any]:
 
     names = [
         name
-        for module, names in formers._TABLE.items()
+        for module, names in public.TABLE.items()
         if module.startswith(f"formers.{room}")
         for name in names
     ]

@@ -394,18 +394,14 @@ class PathLoader:
                 value = importlib.import_module("formers").get_logger(module.__name__)
             elif name in names or _may_hold(prefixes, name) or _is_asked(path, name):
                 try:
-                    value = getattr(importlib.import_module("formers"), name)
+                    value = _of_the_package(module, name)
                 except AttributeError as error:
                     why = "" if names else str(error).partition(repr(name))[2]
                     if name.islower() and prefixes and not why:
                         why = ": functions that a family is written with are not part of this version"
                     raise absent(module.__name__, name, names, why) from None
-                if isinstance(value, ModuleType):  # a path of the same name, unless the package has both
-                    from formers.public import MODULE_OF
-
-                    if name not in MODULE_OF:
-                        raise absent(module.__name__, name, names)
-                    value = getattr(importlib.import_module(MODULE_OF[name]), name)
+                if isinstance(value, ModuleType):
+                    raise absent(module.__name__, name, names)
             else:
                 raise absent(module.__name__, name, names)
             setattr(module, name, value)
@@ -416,6 +412,16 @@ class PathLoader:
         module.__dict__["__dir__"] = lambda: sorted(names or find("__all__"))
         if not prefixes:
             module.__dict__["__all__"] = sorted(names)
+
+
+def _of_the_package(module: ModuleType, name: str) -> Any:
+    """A public name; a path that is called as one of its own names stands in that one's place until then."""
+    package = importlib.import_module("formers")
+    value = getattr(package, name)
+    if value is module:
+        del vars(package)[name]
+        value = getattr(package, name)
+    return value
 
 
 def _loader() -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
-import formers
 from budget.source import Source, dotted_package, imports, ranks, sources
+from formers import public
 
 
 def upward(source: Source, nodes: Iterable[ast.AST]) -> list[str]:
@@ -21,7 +21,7 @@ def upward(source: Source, nodes: Iterable[ast.AST]) -> list[str]:
             continue
         part = rest.split(".")[0]
         if part not in ranks():  # a public name taken from the root: its module decides
-            module = formers._MODULE_OF.get(part)
+            module = public.MODULE_OF.get(part)
             if module is None:
                 continue
             part = module.split(".")[1]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import formers
+from formers import public
 from formers.core.notices import Notice, forget_notices
 from tiny import save_classifier
 
@@ -245,7 +246,7 @@ def test_names_of_other_versions_say_why_they_are_missing():
 def test_every_name_that_is_said_to_be_missing_is():
     from formers import names
 
-    there = set(formers._MODULE_OF)
+    there = set(public.MODULE_OF)
     assert not [name for name in there for beginning, _ in names._ABSENT if name.startswith(beginning)]
 
 

@@ -24,15 +24,7 @@ class ModelOutput:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        pytree.register_pytree_node(
-            cls,
-            _flatten,
-            partial(_unflatten, cls),
-            flatten_with_keys_fn=_flatten_with_keys,
-            serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
-            to_dumpable_context=list,
-            from_dumpable_context=list,
-        )
+        _register(cls)
 
     def __init__(self, *args: Any, **fields: Any) -> None:
         for name, value in {**dict(*args), **fields}.items():
@@ -106,12 +98,16 @@ def _unflatten(kind: type[R], values: Iterable[Any], names: Iterable[str]) -> R:
     return kind(**dict(zip(names, values, strict=True)))
 
 
-pytree.register_pytree_node(
-    ModelOutput,
-    _flatten,
-    partial(_unflatten, ModelOutput),
-    flatten_with_keys_fn=_flatten_with_keys,
-    serialized_type_name=f"{ModelOutput.__module__}.{ModelOutput.__qualname__}",
-    to_dumpable_context=list,
-    from_dumpable_context=list,
-)
+def _register(kind: type[ModelOutput]) -> None:
+    pytree.register_pytree_node(
+        kind,
+        _flatten,
+        partial(_unflatten, kind),
+        flatten_with_keys_fn=_flatten_with_keys,
+        serialized_type_name=f"{kind.__module__}.{kind.__qualname__}",
+        to_dumpable_context=list,
+        from_dumpable_context=list,
+    )
+
+
+_register(ModelOutput)

@@ -23,7 +23,7 @@ from formers.hub import Source, split_hub_keywords
 from formers.tokenization import components, files
 from formers.tokenization.cutting import CutSegmenter
 from formers.tokenization.decoder import Decoder, check_ids, ids_of
-from formers.tokenization.special import revive
+from formers.tokenization.special import added_token, revive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,12 +113,19 @@ class HandDecoder(Decoder):
         return str(self._tokenizer.convert_tokens_to_string(tokens)) if self._joins else " ".join(tokens)
 
 
-def settle(tokenizer: Any, base: type[Any]) -> None:
-    """Let a tokenizer that is set up cut, join and frame as its class says.
+def begin(tokenizer: Any, settings: dict[str, Any], base: type[Any]) -> None:
+    """Set up a tokenizer whose class cuts texts itself; it may have settings of its own."""
+    recorded = settings.pop("added_tokens_decoder", {})
+    added = {int(index): added_token(token) for index, token in recorded.items()}
+    own = dict(vars(tokenizer))  # what the constructor set up before
+    tokenizer._given = {}
+    tokenizer._settle(backend_of(tokenizer, settings), settings, settings, added, from_file=False)
+    vars(tokenizer).update(own)
+    _settle(tokenizer, base)
 
-    Raises:
-        ValueError: where the unknown token is not in the vocabulary.
-    """
+
+def _settle(tokenizer: Any, base: type[Any]) -> None:
+    """Let a tokenizer that is set up cut, join and frame as its class says."""
     vocabulary, kind = tokenizer._vocabulary, type(tokenizer)
     unknown = str(vocabulary.backend.model.unk_token)
     if vocabulary.id_of(unknown) is None:

@@ -110,7 +110,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         settings |= {name: given.pop(name) for name in set(given) - set(classes.SOURCES)}
         whole = "tokenizer_object" in given or "tokenizer_file" in given
         if not whole and by_hand.is_by_hand(type(self), PreTrainedTokenizerFast):
-            self._begin_by_hand(settings)
+            by_hand.begin(self, settings, PreTrainedTokenizerFast)
             return
         settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()", self.recipe)
         backend = self._backend(given, settings)
@@ -118,16 +118,6 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         added = {int(index): added_token(token) for index, token in recorded.items()}
         self._given = given
         self._settle(backend, settings, settings, added, from_file="tokenizer_file" in given)
-
-    def _begin_by_hand(self, settings: dict[str, Any]) -> None:
-        """Set up a tokenizer whose class cuts texts itself; it may have settings of its own."""
-        recorded = settings.pop("added_tokens_decoder", {})
-        added = {int(index): added_token(token) for index, token in recorded.items()}
-        own = dict(self.__dict__)  # what the constructor set up before
-        self._given = {}
-        self._settle(by_hand.backend_of(self, settings), settings, settings, added, from_file=False)
-        self.__dict__.update(own)
-        by_hand.settle(self, PreTrainedTokenizerFast)
 
     @classmethod
     def _backend(cls, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Tokenizer:
