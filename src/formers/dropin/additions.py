@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from importlib import machinery
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from formers.core.logging import info_once, warning_once
 
 
 def load_metric(path: str, *args: Any, **options: Any) -> Any:
@@ -52,8 +55,11 @@ class _Waiting:
 
 
 def add() -> None:
-    """Fill in packages that are imported, and those that will be."""
+    """Fill in packages that are imported, and those that will be; every logger of Python's says things once."""
     sys.meta_path.insert(0, _Waiting)
+    for say in (warning_once, info_once):
+        if not hasattr(logging.Logger, say.__name__):
+            setattr(logging.Logger, say.__name__, say)
     for name in (*ADDED, *LOADED):
         if name in sys.modules:
             _fill(sys.modules[name])
@@ -63,6 +69,9 @@ def remove() -> None:
     """Take it all back, but for what is taken for another: classes do not forget that."""
     if _Waiting in sys.meta_path:
         sys.meta_path.remove(_Waiting)
+    for say in (warning_once, info_once):
+        if vars(logging.Logger).get(say.__name__) is say:
+            delattr(logging.Logger, say.__name__)
     for package, names in ADDED.items():
         held = vars(sys.modules.get(package, ModuleType(package)))
         for name, value in names.items():
