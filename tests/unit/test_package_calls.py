@@ -124,10 +124,10 @@ def test_any_logger_says_a_thing_once_until_that_is_forgotten(monkeypatch, caplo
     additions.add()
     logger = logging.getLogger("of.a.package")
     for _ in range(2):
-        logger.warning_once("said")  # type: ignore[attr-defined]
+        logger.warning_once("said")
     assert caplog.messages == ["said"]
-    logging.Logger.warning_once.cache_clear()  # type: ignore[attr-defined]
-    logger.warning_once("said")  # type: ignore[attr-defined]
+    logging.Logger.warning_once.cache_clear()
+    logger.warning_once("said")
     assert caplog.messages == ["said", "said"]
     additions.remove()
     assert not hasattr(logger, "warning_once")

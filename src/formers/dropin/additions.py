@@ -55,7 +55,7 @@ class _Waiting:
 
 
 def add() -> None:
-    """Fill in packages that are imported, and those that will be; every logger of Python's says things once."""
+    """Fill in packages that are imported, and those that will be; loggers of Python can say a thing once."""
     sys.meta_path.insert(0, _Waiting)
     for say in (warning_once, info_once):
         if not hasattr(logging.Logger, say.__name__):
