@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import pickle
 
 import peft
@@ -13,6 +14,7 @@ import transformers
 from peft.helpers import rescale_adapter_scale
 
 import formers
+import formers.dropin
 from formers.dropin import additions
 from formers.nn.leaves import token_table
 
@@ -115,3 +117,17 @@ def test_a_pair_s_cache_is_made_of_layers_of_the_older_form() -> None:
     assert cache.is_updated == {0: True, 1: True}
     cache.cross_attention_cache = formers.DynamicCache()
     assert cache.is_updated == {0: False, 1: False}
+
+
+def test_any_logger_says_a_thing_once_until_that_is_forgotten(monkeypatch, caplog) -> None:
+    for name in ("warning_once", "info_once"):  # which the reference puts there too
+        monkeypatch.delattr(logging.Logger, name, raising=False)
+    logger = logging.getLogger("of.a.package")
+    with formers.dropin.using():
+        for _ in range(2):
+            logger.warning_once("said")
+        assert caplog.messages == ["said"]
+        logging.Logger.warning_once.cache_clear()
+        logger.warning_once("said")
+        assert caplog.messages == ["said", "said"]
+    assert not hasattr(logger, "warning_once")

@@ -13,6 +13,8 @@ from io import StringIO
 from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
 from typing import Any
 
+from formers.core.dropin_state import stands_for_another
+
 __all__ = ["CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "WARN", "WARNING"]
 
 log_levels = {
@@ -58,9 +60,36 @@ def get_logger(name: str | None = None) -> Any:
     root = _root()
     logger: Any = root if name is None else logging.getLogger(name)
     if not hasattr(logger, "warning_once"):
-        logger.warning_once = partial(_once, logger, WARNING)
-        logger.info_once = partial(_once, logger, INFO)
+        for say in (warning_once, info_once):
+            setattr(logger, say.__name__, partial(say, logger))
     return logger
+
+
+def warning_once(logger: logging.Logger, message: str, *args: Any, **kwargs: Any) -> None:
+    """Warn, unless this logger has said that; `warning_once.cache_clear()` lets all be said again."""
+    _once(logger, WARNING, message, *args, **kwargs)
+
+
+def info_once(logger: logging.Logger, message: str, *args: Any, **kwargs: Any) -> None:
+    """As `warning_once`, of what is no warning."""
+    _once(logger, INFO, message, *args, **kwargs)
+
+
+for _say in (warning_once, info_once):
+    vars(_say)["cache_clear"] = _said.clear  # by that name suites empty it
+
+
+def on_every_logger(on: bool) -> None:
+    """Give every logger of Python `warning_once` and `info_once`, as the ecosystem does, or take them away."""
+    for say in (warning_once, info_once):
+        held = vars(logging.Logger).get(say.__name__)
+        if on and held is None:
+            setattr(logging.Logger, say.__name__, say)
+        elif not on and held is say:
+            delattr(logging.Logger, say.__name__)
+
+
+on_every_logger(stands_for_another())
 
 
 def _once(logger: logging.Logger, level: int, message: str, *args: Any, **kwargs: Any) -> None:

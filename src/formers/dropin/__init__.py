@@ -63,9 +63,16 @@ def _begin(version: str | None, packages: Iterable[str] | None) -> Finder:
         from formers.dropin import additions
 
         additions.add()
-    stand_for_another(True)
+    _stand(True)
     sys.meta_path.insert(0, found)
     return found
+
+
+def _stand(on: bool) -> None:
+    """Say that this stands for another package, also to the loggers if they are there already."""
+    stand_for_another(on)
+    if "formers.core.logging" in sys.modules:
+        sys.modules["formers.core.logging"].on_every_logger(on)
 
 
 def uninstall() -> None:
@@ -76,7 +83,7 @@ def uninstall() -> None:
             del sys.modules[name]
     if "formers.dropin.additions" in sys.modules:
         sys.modules["formers.dropin.additions"].remove()
-    stand_for_another(False)
+    _stand(False)
     sys.modules.update(_aside)
     _aside.clear()
 
