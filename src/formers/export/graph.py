@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from formers.core.outputs import ModelOutput
 from formers.export import folder as folders
 from formers.export.errors import ExportError
 from formers.export.samples import OPEN, Axes, axes_of, own_axis
+from formers.export.session import LIMITS
 
 OPSET = 20  # Gelu is one node since then
 OLDEST = 18  # that torch's exporter writes
@@ -113,7 +115,9 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
         except Exception as error:  # torch's exporter raises whatever a pass raises, and kinds of its own
             raise ExportError(f"{graph.file} cannot be recorded: {_first_line(error)}") from error
     assert program is not None
-    _name_axes(graph, program.model.graph)
+    named, bounds = _name_axes(graph, program.model.graph), _bounds(recorded)
+    limits = {named[size]: most for size, most in bounds.items() if size in named}
+    program.model.metadata_props[LIMITS] = json.dumps(limits)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # where in which file of this machine each node was computed
     file = folder / graph.file
@@ -149,8 +153,22 @@ def checked_opset(opset: int | None) -> int:
     return opset
 
 
-def _name_axes(graph: Graph, made: Any) -> None:
+def _bounds(recorded: Any) -> dict[str, int]:
+    """The largest sizes that a recording holds for, by symbol, of those that have one."""
+    found = {}
+    for symbol, one in recorded.range_constraints.items():
+        try:
+            found[str(symbol)] = int(one.upper)
+        except (OverflowError, TypeError):  # no bound
+            continue
+    return found
+
+
+def _name_axes(graph: Graph, made: Any) -> dict[str, str]:
     """Call the open axes of inputs and outputs by their names.
+
+    Returns:
+        The name of each symbol.
 
     Raises:
         ExportError: where an axis that must be open has one size alone.
@@ -171,6 +189,7 @@ def _name_axes(graph: Graph, made: Any) -> None:
         for i, size in enumerate(value.shape or ()):
             found = str(getattr(size, "value", size))
             value.shape[i] = int(found) if found.isdigit() else names.get(found, found)
+    return names
 
 
 def _first_line(error: BaseException) -> str:
