@@ -23,6 +23,7 @@ from formers.export.session import LIMITS
 
 OPSET = 20  # Gelu is one node since then
 OLDEST = 18  # that torch's exporter writes
+_ANY = 1 << 31  # a bound that no input reaches
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +156,8 @@ def checked_opset(opset: int | None) -> int:
 
 def _bounds(recorded: Any) -> dict[str, int]:
     """The largest sizes that a recording holds for, by symbol, of those that have one."""
-    found = {}
-    for symbol, one in recorded.range_constraints.items():
-        try:
-            found[str(symbol)] = int(one.upper)
-        except (OverflowError, TypeError):  # no bound
-            continue
-    return found
+    ranges = recorded.range_constraints.items()
+    return {str(size): int(one.upper) for size, one in ranges if one.upper.is_Integer and one.upper < _ANY}
 
 
 def _name_axes(graph: Graph, made: Any) -> dict[str, str]:
