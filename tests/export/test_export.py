@@ -317,21 +317,6 @@ def test_a_recurrence_is_recorded_for_sequences_of_any_length() -> None:
             torch.testing.assert_close(recorded(other), weighed(*other), atol=1e-4, rtol=1e-4)
 
 
-def test_a_graph_that_holds_for_short_texts_alone_is_refused(tmp_path: Path) -> None:
-    from formers.export.graph import Graph, write
-    from formers.export.parity import check
-
-    class Called(torch.nn.Module):
-        def run(self, given: Any) -> dict[str, torch.Tensor]:
-            ids = given["input_ids"]
-            return {"logits": ids.float() * (1 if ids.shape[1] <= 16 else 2)}
-
-    called = Called()
-    graph = Graph("model.onnx", called.run, called, {"input_ids": texts(3, 13)["input_ids"]}, {})
-    with pytest.raises(ExportError, match=r"reads sequence_length up to 16, and input_ids has 27"):
-        check(graph, write(graph, tmp_path))
-
-
 def test_the_command_writes_nothing_that_a_golden_file_does_not_agree_with(
     classifier: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from formers.core.extras import need
-from formers.core.jsonfile import parse_json
 from formers.export.errors import BrokenGraph
 
 CPU = "CPUExecutionProvider"
-LIMITS = "formers.limits"  # where a file says how large each open axis may be at most, as JSON
 _KINDS = {
     "tensor(int64)": torch.int64,
     "tensor(int32)": torch.int32,
@@ -71,8 +69,6 @@ class Session:
         self.inputs = {one.name: _KINDS.get(one.type, torch.float32) for one in self._held.get_inputs()}
         self.shapes = {one.name: tuple(one.shape) for one in self._held.get_inputs()}
         self.outputs = tuple(one.name for one in self._held.get_outputs())
-        said = self._held.get_modelmeta().custom_metadata_map.get(LIMITS)
-        self.limits: dict[str, int] = parse_json(said, str(file)) if said else {}
 
     @property
     def providers(self) -> list[str]:
@@ -80,17 +76,7 @@ class Session:
         return list(self._held.get_providers())
 
     def run(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the outputs of a graph; inputs are cast to the kinds that it reads.
-
-        Raises:
-            ValueError: for an axis that is longer than the graph was recorded for.
-        """
-        for name in self.inputs if self.limits else ():
-            for axis, size in zip(self.shapes[name], given[name].shape, strict=False):
-                if size > self.limits.get(str(axis), size):
-                    raise ValueError(
-                        f"{self.file.name} reads {axis} up to {self.limits[axis]}, and {name} has {size}"
-                    )
+        """Compute the outputs of a graph; inputs are cast to the kinds that it reads."""
         read = {name: _array(given[name], kind) for name, kind in self.inputs.items()}
         values = self._held.run(None, read)
         return {name: torch.from_numpy(np.asarray(v)) for name, v in zip(self.outputs, values, strict=True)}
