@@ -6,7 +6,10 @@ the workers do, then workers of which some are killed. The rate is taken between
 so that it does not hold the start of processes, which is given beside it. What 1,000 machines would need is
 worked out of what the same run measured.
 
-    python benchmarks/mapping.py [--rows 100000] [--workers 2] [--kills 5] [--model FOLDER] [--record]
+    python benchmarks/mapping.py [--rows 100000] [--workers 2] [--kills 5] [--block 500] [--model FOLDER]
+        [--layers N] [--words N] [--record]
+
+`--layers 2 --words 12` asks a small random router about short texts: what the workers cost beside the model.
 """
 
 from __future__ import annotations
@@ -82,27 +85,33 @@ def is_worker(process: psutil.Process) -> bool:
         return False
 
 
-def save_classifier(encoder: str, folder: Path) -> Path:
-    """A head that is random over an encoder."""
+def save_classifier(encoder: str, folder: Path, layers: int | None = None) -> Path:
+    """A head that is random over an encoder, or over a small random one of so many layers."""
     import torch
 
     import formers
 
     torch.manual_seed(0)
-    model = formers.AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=7)
+    kind = formers.AutoModelForSequenceClassification
+    if layers is None:
+        model = kind.from_pretrained(encoder, num_labels=7)
+    else:
+        small = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512}
+        config = formers.AutoConfig.from_pretrained(encoder, num_hidden_layers=layers, num_labels=7, **small)
+        model = kind.from_config(config)
     model.save_pretrained(folder)
     formers.AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
     return folder
 
 
-def save_rows(path: Path, count: int) -> Path:
-    """So many texts, each with a number of its own."""
+def save_rows(path: Path, count: int, words: int | None = None) -> Path:
+    """So many texts, each with a number of its own; so many words of each at most."""
     import pyarrow
     from pyarrow import parquet
 
     from formers.training.data import load_table
 
-    texts = [row["text"] for row in load_table(TEXTS)]
+    texts = [" ".join(row["text"].split()[:words]) for row in load_table(TEXTS)]
     rows = [f"{number} {texts[number % len(texts)]}" for number in range(count)]
     parquet.write_table(pyarrow.table({"text": rows}), path, row_group_size=10_000)
     return path
@@ -172,12 +181,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--block", type=int, default=500, help="rows of a block")
     parser.add_argument("--model")
+    parser.add_argument("--layers", type=int, help="a random router of so many layers, 128 wide, is asked")
+    parser.add_argument("--words", type=int, help="of each text, so many at most")
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = save_classifier(asked.model or model_folder(), folder / "model")
-        data = save_rows(folder / "rows.parquet", asked.rows)
+        model = save_classifier(asked.model or model_folder(), folder / "model", asked.layers)
+        data = save_rows(folder / "rows.parquet", asked.rows, asked.words)
         blocks = -(-asked.rows // asked.block)
         places = tuple(1 + blocks * n // (asked.kills + 1) for n in range(1, asked.kills + 1))
         one = mapped(model, data, folder / "one", Run(), asked.block, None)
@@ -204,7 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record.show(shown)
         print()
     if asked.record:
-        command = f"python benchmarks/mapping.py --rows {asked.rows} --workers {asked.workers} --record"
+        chosen = {"rows": asked.rows, "workers": asked.workers, "block": asked.block}
+        chosen |= {"layers": asked.layers, "words": asked.words}
+        said = " ".join(f"--{name} {value}" for name, value in chosen.items() if value is not None)
+        command = f"python benchmarks/mapping.py {said} --record"
         record.section(
             "Many rows by workers of a cluster", table, command=command, notes=record.markdown(plan)
         )

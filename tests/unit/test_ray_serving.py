@@ -13,6 +13,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
+from formers.core.cluster import connected
 from formers.serving import Settings
 from formers.serving.ray_serve import ATTEMPTS, Front, Pages, Replica, Replicas
 from system.serving_fake import FakeClassifier, expected
@@ -119,13 +120,25 @@ def test_what_may_not_be_asked_again_is_not() -> None:
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
                 assert handle.asked - before == times
         async with behind([Streams()], [Away("full"), Died(), 2], Pages()) as (client, handle):
-            assert "full" in (await client.post("/v1/completions")).json()["detail"]
+            said = (await client.post("/v1/completions")).json()["error"]  # in the form of that API
+            assert "full" in said["message"]
+            assert said["type"] == "server_error"
             with pytest.raises(Died):  # a part was sent
                 await client.post("/v1/completions")
             assert handle.asked == 3
             assert (await client.post("/v1/completions")).text == "data: 1\n\ndata: 2\n\n"
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"), ("somewhere", "host:port")],
+)
+def test_an_address_of_no_cluster_is_refused_at_once(address: str, said: str) -> None:
+    alone = SimpleNamespace(is_initialized=lambda: False)  # what would connect is never called
+    with pytest.raises((ConnectionError, ValueError), match=said), connected(alone, address):
+        pass
 
 
 def test_a_replica_that_tells_nothing_any_more_is_dead() -> None:

@@ -147,7 +147,7 @@ class Widening(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Compute."""
         x: Tensor = self.activation(self.projection(hidden_states))
-        return x.reshape(len(x), self.every * x.shape[1], -1)
+        return x.reshape(x.shape[0], self.every * x.shape[1], -1)
 
 
 def place_near(s: spec.ConvolutionalPositions, width: int, put: Callable[[str, nn.Module], Any]) -> None:
@@ -201,7 +201,7 @@ def fewer_rows(owner: nn.Module, x: Tensor, pass_: Pass) -> tuple[Tensor, Pass]:
         )
     mean, near = leaf(owner, "near_pool")(whole), leaf(owner, "near")(whole)
     whole = _finished(owner, (mean + near[..., : mean.shape[2]]).transpose(1, 2))
-    counts = pass_.layout.unpack(x.new_ones(len(x), dtype=torch.bool)) if x.dim() == 2 else None
+    counts = pass_.layout.unpack(x.new_ones(x.shape[0], dtype=torch.bool)) if x.dim() == 2 else None
     real = pass_.visibility.real if counts is None or pass_.layout.index is None else counts
     if real is not None:
         length = whole.shape[1]

@@ -73,7 +73,7 @@ def serve_on_ray(
                 stopped.wait()
             finally:
                 serve.delete(NAME)  # drains; a local cluster ends behind it
-    except (ConnectionError, RuntimeError) as error:  # no such cluster, or a model that cannot be loaded
+    except (ConnectionError, RuntimeError, ValueError) as error:  # no such cluster, or a model that is none
         print(f"formers serve: {one_line(error)}", file=sys.stderr)
         return 2
     say("formers: stopped")

@@ -265,7 +265,7 @@ class Front:
             body = await read_body(request.receive, heads, self._settings, most)
             return await self._asked({key: request.scope.get(key) for key in _SCOPE}, body)
         except Refusal as refusal:
-            return _refused(refusal)
+            return _refused(refusal, request.url.path)
         except Gone:
             return Response(status_code=499)
 
@@ -323,12 +323,15 @@ class _Collected:
         return self.families
 
 
-def _refused(refusal: Any) -> Response:
+def _refused(refusal: Any, path: str) -> Response:
+    """A refusal in the form of the routes that it is of."""
     from starlette.responses import Response
 
     from formers.serving.classify import encoded
+    from formers.serving.writing.values import error_of
 
-    return Response(encoded({"detail": refusal.detail}), refusal.status, refusal.headers, "application/json")
+    said = error_of(refusal) if path.startswith("/v1/") else {"detail": refusal.detail}
+    return Response(encoded(said), refusal.status, refusal.headers, "application/json")
 
 
 def application(

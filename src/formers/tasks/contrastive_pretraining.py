@@ -73,7 +73,7 @@ class Codes(nn.Module):
         else:
             shares = chosen = F.one_hot(scores.argmax(-1), self.num_vars).to(scores.dtype)
         counted = shares if mask_time_indices is None else shares[mask_time_indices.flatten().bool()]
-        mean = counted.sum(0) / len(counted)
+        mean = counted.sum(0) / counted.shape[0]
         used = torch.exp(-torch.xlogy(mean, mean).sum(-1)).sum()
         codes = self.codevectors.view(self.num_groups, self.num_vars, -1)
         found = torch.einsum("ngv,gvd->ngd", chosen, codes)

@@ -86,5 +86,5 @@ def say(self: Any, input_ids: Tensor, spkr_id: Tensor, lang_id: Tensor) -> tuple
                 f"{name} holds {int(low)} to {int(high)}, but there are {count}: 0 to {count - 1}"
             )
     return speech_of(
-        self, s, input_ids, spkr_id.expand(len(input_ids), -1), lang_id.expand(len(input_ids), -1)
+        self, s, input_ids, spkr_id.expand(input_ids.shape[0], -1), lang_id.expand(input_ids.shape[0], -1)
     )

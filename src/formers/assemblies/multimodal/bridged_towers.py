@@ -236,7 +236,7 @@ class BridgedTowers(Composite):
             raise ValueError(
                 f"{type(model).__name__} reads texts beside images: pass input_ids and pixel_values"
             )
-        if len(ids) != len(pixels):
+        if ids.shape[0] != pixels.shape[0]:
             raise ValueError(f"there are {len(ids)} texts and {len(pixels)} images: pass as many")
         ask.padded = watched(model) if ask.padded is None else ask.padded
         read = {"input_ids": ids, "attention_mask": mask, "token_type_ids": given.get("token_type_ids")}

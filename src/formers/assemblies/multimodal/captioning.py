@@ -161,7 +161,7 @@ def begun(ids: Any, first: int, batch: int, device: torch.device) -> Tensor:
     if ids is None:
         return torch.full((batch, 1), first, dtype=torch.long, device=device)
     ids = torch.as_tensor(ids, device=device)
-    if ids.dim() != 2 or ids.shape[1] < 2 or len(ids) != batch:
+    if ids.dim() != 2 or ids.shape[1] < 2 or ids.shape[0] != batch:
         raise ValueError(
             f"what goes before a caption are the tokens of a text for each of {batch} pictures, from the "
             f"first special token to the last, [{batch}, T], not {list(ids.shape)}"

@@ -96,10 +96,10 @@ class Preceded(Single):
             raise ValueError("images stand before a text, and this one has begun: leave pixel_values out")
         rows = self._seen(model, pixels, stretch, ask)
         text = given.get("input_ids") if given.get("inputs_embeds") is None else given["inputs_embeds"]
-        batch, length = text.shape[:2] if isinstance(text, Tensor) else (len(rows), 0)
-        if batch % len(rows):
+        batch, length = text.shape[:2] if isinstance(text, Tensor) else (rows.shape[0], 0)
+        if batch % rows.shape[0]:
             raise ValueError(f"there are {len(rows)} images and {batch} texts: give one for each text")
-        given["before"] = rows.repeat(batch // len(rows), 1, 1)
+        given["before"] = rows.repeat(batch // rows.shape[0], 1, 1)
         given["attention_mask"] = _mask(mask, batch, rows.shape[1], length, rows.device)
         states = super().run(model, given, ask)
         if states.cache is not None:

@@ -115,14 +115,15 @@ class UnimodalAndJoint(DualTowers):
     def _together(self, model: Any, rows: dict[str, Tensor], mask: Any, ask: Ask) -> States:
         """What the third model makes of both, images first."""
         texts, images = rows[self.text], rows[self.image]
-        if len(texts) != len(images):
+        if texts.shape[0] != images.shape[0]:
             raise ValueError(
                 f"texts and images are read in pairs, but there are {len(texts)} texts and {len(images)} "
                 "images: pass as many, or skip_multimodal_encoder=True"
             )
         led = getattr(self.stack(model.config, self.both).stem, "led", False)
         if isinstance(mask, Tensor):
-            real = torch.ones(len(images), images.shape[1] + int(led), dtype=mask.dtype, device=mask.device)
+            size = (images.shape[0], images.shape[1] + int(led))
+            real = torch.ones(size, dtype=mask.dtype, device=mask.device)
             mask = torch.cat((real, mask), dim=1)
         both = {"hidden_states": torch.cat((images, texts), dim=1), "attention_mask": mask}
         return self.states(model, self.both, both, Ask(backend=ask.backend, rows=False, padded=ask.padded))

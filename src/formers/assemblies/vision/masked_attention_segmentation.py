@@ -230,7 +230,7 @@ class TaskConditionedSegmenter(MaskedAttentionSegmenter):
         ask.padded = watched(model) if ask.padded is None else ask.padded
         node, asks = leaf(model, "pixels"), leaf(model, "asks")
         images = self.images(given)
-        task = part_of(model, "task_encoder")(self._told(model, given, len(images)))
+        task = part_of(model, "task_encoder")(self._told(model, given, images.shape[0]))
         texts = self._texts(model, given)
         found = node(images, *((ask,) if isinstance(node, AllPixels) else ()))
         recompute = model.gradient_checkpointing and model.training and torch.is_grad_enabled()

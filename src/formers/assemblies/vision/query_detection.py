@@ -96,9 +96,9 @@ def maps_in(model: Any, given: Mapping[str, Any]) -> list[tuple[Tensor, Tensor]]
     pixels, seen = pixels_in(given), given.get("pixel_mask")
     if seen is None:
         seen = torch.ones(pixels.shape[0], *pixels.shape[2:], device=pixels.device)
-    if tuple(seen.shape) != (len(pixels), *pixels.shape[2:]):
+    if tuple(seen.shape) != (pixels.shape[0], *pixels.shape[2:]):
         raise ValueError(
-            f"pixel_mask must have shape {[len(pixels), *pixels.shape[2:]]}, not {list(seen.shape)}"
+            f"pixel_mask must have shape {[pixels.shape[0], *pixels.shape[2:]]}, not {list(seen.shape)}"
         )
     found: list[tuple[Tensor, Tensor]] = leaf(model, "maps")(pixels, seen)
     return found
@@ -236,7 +236,7 @@ class QueryDetection(EncoderDecoder):
             side = round(rows.shape[1] ** 0.5)
             if side * side != rows.shape[1]:
                 raise ValueError(f"inputs_embeds are the rows of a square map, but there are {rows.shape[1]}")
-            shape = torch.Size((len(rows), rows.shape[2], side, side))
+            shape = torch.Size((rows.shape[0], rows.shape[2], side, side))
             real = torch.ones(rows.shape[0], side, side, device=rows.device) if seen is None else seen
             at = places(shape=shape, device=rows.device, dtype=rows.dtype)
             return None, rows, shrunk(real, (side, side)).flatten(1), at.flatten(2).transpose(1, 2)

@@ -148,7 +148,7 @@ class QuerySegmenter(Assembly):
             ValueError: for tensors of other shapes.
         """
         pixels, seen = pixels_in(given), given.get("pixel_mask")
-        wanted = [len(pixels), *pixels.shape[2:]]
+        wanted = [pixels.shape[0], *pixels.shape[2:]]
         if seen is not None and list(seen.shape) != wanted:
             raise ValueError(f"pixel_mask must have shape {wanted}, not {list(seen.shape)}")
         return pixels

@@ -73,7 +73,7 @@ class AttendDistant(Attend):
             return drop(made, s.waves_dropout) if s.waves_dropout and node.training else made
 
         table = flow.pass_.memo.once(by_sizes("waves", length), waves)
-        table = table.expand(len(q), -1, -1) if s.waves_each and flow.watched else table
+        table = table.expand(q.shape[0], -1, -1) if s.waves_each and flow.watched else table
         r = project(leaf(node, "r"), table if flow.watched else table[0], None, flow.watched)
         r = r.view(-1, 2 * length - 1, heads.query, heads.width).permute(
             0, 2, 3, 1

@@ -144,7 +144,7 @@ class AttendIntegers(Attend):
         pass_, root = flow.pass_, self.spec.heads.width**0.5
         of_q, of_k, of_v = pass_.memo.get("scales")
         scores = q @ k.transpose(-1, -2) / root  # [B, H, T, S]
-        seen = materialise(pass_.visibility.mask(self.spec.mask), len(q), query, key)
+        seen = materialise(pass_.visibility.mask(self.spec.mask), q.shape[0], query, key)
         if seen is not None:
             scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
         if pass_.visibility.bias is not None:

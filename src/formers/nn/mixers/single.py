@@ -60,12 +60,12 @@ def attend_single(s: spec.Attention, node: Any, dropout: str) -> Callable[[Flow]
             both = rotate(both, cos, sin, rule.adjacent)
         assert pass_.cache is not None
         keys, values, first = pass_.cache.slot(flow.index).update(both[:, query:, None], v.unsqueeze(2))
-        seen = _seen(pass_, mask, first, keys.shape[2], len(v))
+        seen = _seen(pass_, mask, first, keys.shape[2], v.shape[0])
         p = float(dropped.p) if dropped is not None and dropped.training else 0.0
         mixed = F.scaled_dot_product_attention(
             both[:, :query, None], keys, values, seen, p, scale=scale, enable_gqa=grouped
         )
-        flow.x = mixed.reshape(len(v), query * width)
+        flow.x = mixed.reshape(v.shape[0], query * width)
 
     return run
 

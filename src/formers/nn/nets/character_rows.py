@@ -51,7 +51,7 @@ def said_rows(
 
 def _placed(waves: nn.Module, scale: Tensor, s: CharacterRows, rows: Tensor) -> Tensor:
     at = torch.arange(s.padding + 1, s.padding + 1 + rows.shape[1], device=rows.device)
-    found: Tensor = scale * waves(at[None].expand(len(rows), -1)).to(rows.dtype)
+    found: Tensor = scale * waves(at[None].expand(rows.shape[0], -1)).to(rows.dtype)
     return found
 
 

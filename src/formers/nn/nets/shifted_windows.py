@@ -25,6 +25,7 @@ from formers.nn.leaves import linear
 from formers.nn.nets.leaves import leaf_of
 from formers.nn.nets.restoration import MapOfRows, RowsOfMap, part
 from formers.nn.nets.window_partition import cut, joined
+from formers.nn.recording import by_sizes, recording
 from formers.nn.spec import nets
 from formers.nn.spec.shifted_windows import Windows
 from formers.nn.stems.patches import hide_patches, stretched
@@ -64,8 +65,9 @@ class Way:
     weights: list[Tensor] | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
 
-    def once(self, key: object, make: Callable[[], Any]) -> Any:
-        """The value under `key`, made where it is missing."""
+    def once(self, place: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """The value under `place`, made where it is missing."""
+        key = by_sizes(*place)
         if key not in self.memo:
             self.memo[key] = make()
         return self.memo[key]
@@ -212,7 +214,8 @@ class WindowLayer(Group):
         batch, _, width = x.shape
         y = (x if s.scaled else leaf(self, "attention_norm")(x)).view(batch, high, wide, width)
         down, right = -high % side, -wide % side
-        y = F.pad(y, (0, 0, 0, right, 0, down)) if down or right else y
+        # of a graph that is recorded, other pictures need what this one does not
+        y = F.pad(y, (0, 0, 0, right, 0, down)) if recording() or down or right else y
         tall, broad = high + down, wide + right
         mask = None
         if shift:
@@ -266,7 +269,7 @@ class Merging(Group):
         way = way or (_square(x) if grid is None else Way(grid))
         high, wide = way.grid
         y = x.view(x.shape[0], high, wide, -1)
-        y = F.pad(y, (0, 0, 0, wide % 2, 0, high % 2)) if high % 2 or wide % 2 else y
+        y = F.pad(y, (0, 0, 0, wide % 2, 0, high % 2)) if recording() or high % 2 or wide % 2 else y
         y = torch.cat([y[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], dim=-1).flatten(1, 2)
         if wiring(self).facts["spec"].scaled:
             made: Tensor = leaf(self, "merge_norm")(_apply(self, "merged", y, way))

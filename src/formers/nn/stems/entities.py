@@ -108,7 +108,7 @@ class EntityTokensStem(TokenStem):
                 raise ValueError(f"{' and '.join(alone)} belong to entities: pass entity_ids too")
             return batch, length
         check_ids(ids)
-        if ids.dim() != 2 or len(ids) != batch:
+        if ids.dim() != 2 or ids.shape[0] != batch:
             raise ValueError(f"entity_ids must have shape [{batch}, N], not {list(ids.shape)}")
         return batch, length + ids.shape[1]
 

@@ -191,5 +191,5 @@ class InstructedQueryStem(QueryStem):
         if ids is not None:
             told = torch.arange(ids.shape[1], device=ids.device)[None] if told is None else told
             words = look_up(node, "token", ids, "input_ids") + look_up(node, "position", told, "position_ids")
-            x = words if x is None else torch.cat((x.expand(len(ids), -1, -1), words), dim=1)
+            x = words if x is None else torch.cat((x.expand(ids.shape[0], -1, -1), words), dim=1)
         return self._entered(node, x, asking, pass_)

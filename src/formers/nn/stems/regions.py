@@ -56,7 +56,7 @@ class RegionStem(LeadingStem):
                 raise ValueError(f"{' and '.join(beside)} go with visual_embeds: pass these too")
             return batch, length
         wide = self.spec.source
-        if not isinstance(seen, Tensor) or seen.dim() != 3 or (len(seen), seen.shape[2]) != (batch, wide):
+        if not isinstance(seen, Tensor) or seen.dim() != 3 or (seen.shape[0], seen.shape[2]) != (batch, wide):
             found = list(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
             raise ValueError(f"visual_embeds must have shape [{batch}, regions, {wide}], not {found}")
         count = seen.shape[1]
