@@ -1333,7 +1333,8 @@ def test_what_finds_no_room_goes_to_the_disk_and_computes_the_same(kind: str, tm
         offload_folder=tmp_path / "away",
     )
     assert {str(place) for place in spread.hf_device_map.values()} == {"cpu", "disk"}
-    assert close(spread(**_given(made))[0], made(**_given(made))[0])
+    given = _given(made)
+    assert close(spread(**given)[0], made(**given)[0])
 
 
 FREE = """
