@@ -121,7 +121,7 @@ def test_a_page_is_read_from_whatever_holds_its_pixels_and_by_changed_weights() 
     assert found.shape == (2, 9, 24)
     held = types.SimpleNamespace(tensor=PAGES.float())
     assert torch.equal(model(IDS, bbox=BOXES, image=held).last_hidden_state, found)
-    model.visual.backbone.bottom_up.res3[1].conv2.norm.bias.add_(1.0)  # which was folded into weights
+    model.visual.backbone.bottom_up.res3[1].conv2.norm.bias.add_(1e3)  # which was folded into weights
     changed = model(IDS, bbox=BOXES, image=PAGES).last_hidden_state
     assert not torch.allclose(changed, found, atol=1e-3)
     with torch.enable_grad():
