@@ -4,7 +4,8 @@ python examples/spelling_speech.py --output DIR
 
 Sentences of a vocabulary of sixty words are spoken, read as filter banks by a small conformer, and learned
 with the CTC loss (Graves et al. 2006). Then the word error rate on sentences that were never heard in
-training is printed, and the minutes that all of it took.
+training is printed, and the minutes that all of it took. Interrupted, the same command goes on behind the
+last epoch.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import torch
 from formers import (
     SeamlessM4TFeatureExtractor,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
     Wav2Vec2BertConfig,
     Wav2Vec2BertForCTC,
@@ -38,6 +40,7 @@ from formers import (
     set_seed,
 )
 from formers.audio_utils import load_audio
+from formers.trainer_utils import get_last_checkpoint
 
 WORDS = tuple(
     """
@@ -79,6 +82,27 @@ class DataCollatorCTCWithPadding:
         return dict(batch)
 
 
+class Clock(TrainerCallback):
+    """The minutes of work that a checkpoint holds, over all runs that led to it."""
+
+    def __init__(self, output: Path) -> None:
+        self._file, self._began = output / "minutes.txt", time.monotonic()
+        self._before = float(self._file.read_text()) if self._file.exists() else 0.0
+
+    @property
+    def minutes(self) -> float:
+        """Until now."""
+        return self._before + (time.monotonic() - self._began) / 60
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep them beside what was learned."""
+        self.keep()
+
+    def keep(self) -> None:
+        """Write them down."""
+        self._file.write_text(str(self.minutes))
+
+
 def sentences(count: int, known: Sequence[str] = (), seed: int = 0) -> list[Spoken]:
     """So many different sentences of three to seven words, none of which is known."""
     draw, texts = random.Random(seed), dict.fromkeys(known)
@@ -107,6 +131,18 @@ def rows_of(spoken: Sequence[Spoken], processor: Any, program: str) -> list[dict
             made = processor(speak(one, program, Path(folder)), sampling_rate=RATE)
             letters = processor(text=one.text).input_ids
             rows.append({"input_features": made["input_features"][0], "labels": letters})
+    return rows
+
+
+def heard_once(output: Path, which: str, spoken: Sequence[Spoken], *how: Any) -> list[dict[str, Any]]:
+    """The rows of sentences, spoken by the first of several runs and kept in a file for the others."""
+    file = output / f"{which}.pt"
+    if file.exists():
+        known, rows = torch.load(file, weights_only=False)
+        if known == [vars(one) for one in spoken]:
+            return rows
+    rows = rows_of(spoken, *how)
+    torch.save(([vars(one) for one in spoken], rows), file)
     return rows
 
 
@@ -156,15 +192,18 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     options = parser.parse_args()
-    program, began = shutil.which("espeak-ng"), time.monotonic()
+    program = shutil.which("espeak-ng")
     if program is None:
         parser.error("espeak-ng is missing, which speaks: apt install espeak-ng")
     options.output.mkdir(parents=True, exist_ok=True)
     set_seed(0)
-    processor, spoken = make_processor(options.output), sentences(options.sentences)
+    clock, processor = Clock(options.output), make_processor(options.output)
+    spoken = sentences(options.sentences)
     unseen = sentences(options.unseen, [one.text for one in spoken], seed=1)
-    train, judged = (rows_of(some, processor, program) for some in (spoken, unseen))
-    print(f"{len(train)} sentences to learn from, spoken in {(time.monotonic() - began) / 60:.1f} minutes")
+    train = heard_once(options.output, "train", spoken, processor, program)
+    judged = heard_once(options.output, "unseen", unseen, processor, program)
+    clock.keep()
+    print(f"{len(train)} sentences to learn from, spoken until minute {clock.minutes:.1f}")
 
     def compute_metrics(found: Any) -> dict[str, float]:
         heard = processor.batch_decode(np.argmax(found.predictions, axis=-1))
@@ -185,7 +224,8 @@ def main() -> None:
             lr_scheduler_type="cosine",
             max_grad_norm=1.0,
             eval_strategy="epoch",
-            save_strategy="no",
+            save_strategy="epoch",
+            save_total_limit=1,
             logging_steps=50,
             report_to="none",
             seed=0,
@@ -195,12 +235,14 @@ def main() -> None:
         data_collator=DataCollatorCTCWithPadding(processor),
         compute_metrics=compute_metrics,
         processing_class=processor,
+        callbacks=[clock],
     )
-    trainer.train()
+    run = options.output / "run"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(run)) if run.exists() else None)
     rate = trainer.evaluate()["eval_wer"]
     trainer.save_model(str(options.output))
     processor.save_pretrained(options.output)
-    minutes = (time.monotonic() - began) / 60
+    minutes = clock.minutes
     with tempfile.TemporaryDirectory() as folder:
         sound = speak(unseen[0], program, Path(folder))
     answer = pipeline("automatic-speech-recognition", model=str(options.output))(sound)
