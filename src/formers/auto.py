@@ -321,7 +321,8 @@ class AutoProcessor:
                 f"{name} names a {said}, which is not part of this version; those that are: "
                 f"{', '.join(CLASSES)}"
             )
-        if found["preprocessor_config.json"] and not found["tokenizer_config.json"]:
+        pictured = found["preprocessor_config.json"] or "pretrained_cfg" in found["config.json"]
+        if pictured and not found["tokenizer_config.json"]:
             return AutoImageProcessor.from_pretrained(name, **options)
         return AutoTokenizer.from_pretrained(name, **options)
 

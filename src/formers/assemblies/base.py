@@ -609,8 +609,10 @@ def ties_within(parts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def asked(value: bool | None, config: PretrainedConfig, name: str) -> bool:
-    """What the caller wants, or else the config."""
+def asked(value: bool | list[int] | None, config: PretrainedConfig, name: str) -> Any:
+    """What the caller wants, or else the config; of hidden states it may be a list of their numbers."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
     return bool(getattr(config, name, False)) if value is None else bool(value)
 
 

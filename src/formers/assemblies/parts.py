@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from formers.core.extras import MissingExtra
 from formers.model.building import for_a_checkpoint
 from formers.nn.leaves import RMSNorm
 from formers.nn.stems.base import StemNode
@@ -54,11 +55,11 @@ def _family(model: type[Any]) -> str:
 
 @cache
 def _held(model: Any) -> frozenset[type[nn.Module]]:
-    """The classes of all modules of a model; none where a config has no defaults to make one with."""
+    """The classes of all modules of a model; none where no config by default, or no package, makes one."""
     try:
         with for_a_checkpoint():
             made = model(model.config_class())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, MissingExtra):
         return frozenset()
     return frozenset(type(one) for one in made.modules())
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 CONFIG_NAME = "config.json"
+TIMM_KEY, TIMM = (
+    "pretrained_cfg",
+    "timm_wrapper",
+)  # what files of the timm package have, and whose models they are
 
 # Properties that are keywords too.
 _SETTABLE = ("num_labels", "torch_dtype", "attn_implementation", "name_or_path", "_attn_implementation")
@@ -372,12 +376,13 @@ class PretrainedConfig(Labels, SubConfigs, Rotary, ConfigFile):
         if named is not None and named.is_file() and named.suffix != gguf.ENDING:
             if named.suffix in (".safetensors", ".bin", ".pt", ".pth", ".h5"):
                 raise OSError(f"{name_or_path} is a weight file; give the folder that holds it")
-            return read_json_object(named), rest
+            return _with_type(read_json_object(named)), rest
         source = Source.of(name_or_path, **hub)
         header = source.gguf
         content = (
             read_json_object(source.get(CONFIG_NAME)) if header is None else metadata.record(header, cls)
         )
+        content = _with_type(content)
         if source.commit is not None:
             content["_commit_hash"] = source.commit
         return content, rest
@@ -479,6 +484,11 @@ def _own_fields(cls: type) -> frozenset[str]:
         if issubclass(base, PretrainedConfig) and base is not PretrainedConfig:
             names |= set(base.__dict__)
     return frozenset(names) & frozenset(cls._declared)  # type: ignore[attr-defined]
+
+
+def _with_type(content: dict[str, Any]) -> dict[str, Any]:
+    """What a file holds; one that the timm package wrote says no type of model."""
+    return {"model_type": TIMM, **content} if TIMM_KEY in content else content
 
 
 def _alias(field: str) -> property:

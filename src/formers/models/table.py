@@ -294,6 +294,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "trocr": ("trocr", "TrOCR"),
     "timesformer": ("timesformer", "Timesformer"),
     "timm_backbone": ("timm_backbone", "Timm"),
+    "timm_wrapper": ("timm_wrapper", "TimmWrapper"),
     "umt5": ("mt5", "UMT5"),
     "unispeech": ("unispeech", "UniSpeech"),
     "unispeech-sat": ("unispeech", "UniSpeechSat"),

@@ -32,6 +32,7 @@ from formers.processing.segmentation_inputs import SegmentImageProcessor
 from formers.processing.square_tiles import SquareImageProcessor
 from formers.processing.square_video import SquareFilmProcessor
 from formers.processing.task_segmentation_inputs import TaskedImageProcessor
+from formers.processing.timm_inputs import TimmImageProcessor, is_timm
 from formers.processing.video import FilmImageProcessor, FilmSettings
 from formers.processing.video_mask_inputs import StretchedFilmProcessor
 from formers.processing.video_recipes import FILM_CLASSES, FILM_RECIPES
@@ -72,6 +73,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = SquareImageProcessor if recipe.squares else base
     base = FormImageProcessor if recipe.forms else base
     base = PinnedImageProcessor if recipe.pinned else base
+    base = TimmImageProcessor if "crop_mode" in recipe.settings else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 
@@ -127,7 +129,16 @@ class AutoImageProcessor:
         """
         options.pop("config", None)
         hub, _ = split_hub_keywords(dict(options))
-        values, rest = BaseImageProcessor.get_image_processor_dict(pretrained_model_name_or_path, **options)
+        try:
+            values, rest = BaseImageProcessor.get_image_processor_dict(
+                pretrained_model_name_or_path, **options
+            )
+        except OSError:  # timm's checkpoints say in config.json how pictures are prepared
+            if not is_timm(pretrained_model_name_or_path, hub):
+                raise
+            return named_class("TimmWrapperImageProcessor").from_pretrained(
+                pretrained_model_name_or_path, **options
+            )
         said = values.get("image_processor_type") or values.get("feature_extractor_type")
         model_type = None
         if said not in CLASSES or not said:

@@ -463,6 +463,10 @@ RECIPES: dict[str, Recipe] = {
         mirrored=True,
         model_types=("swin2sr",),
     ),
+    "TimmWrapper": Recipe(
+        {**DEFAULT, "resample": BICUBIC, "do_center_crop": True, "crop_pct": 0.875, "crop_mode": "center"},
+        model_types=("timm_wrapper",),
+    ),
     "VideoMAE": replace(
         _MOBILE.but("videomae", "timesformer", size={"shortest_edge": 224}),
         films=True,

@@ -21,6 +21,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         ("audio_classification", "spectrogram_classification"),
         TASKS["audio_classification"].says,
     ),
+    "AutoModelForImageClassification": (
+        ("image_classification", "timm_classification"),
+        TASKS["image_classification"].says,
+    ),
     "AutoModelForCTC": (("ctc", "spelled_rows"), TASKS["ctc"].says),
     "AutoModelForTextToWaveform": (
         ("text_to_waveform", "text_to_speech_translation", "staged_speech", "codes_of_texts"),

@@ -56,6 +56,14 @@ SENSED: tuple[Task, ...] = (
         labelled=True,
     ),
     Task(
+        "timm_classification",
+        ("timm_classification", "TimmClassification"),
+        "",
+        "Label a whole image.",
+        "image-classification",
+        labelled=True,
+    ),
+    Task(
         "image_to_image",
         ("image_to_image", "ImageToImage"),
         "AutoModelForImageToImage",
