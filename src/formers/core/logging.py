@@ -80,7 +80,7 @@ for _say in (warning_once, info_once):
 
 
 def on_every_logger(on: bool) -> None:
-    """Give every logger of Python `warning_once` and `info_once`, as the ecosystem does, or take them away."""
+    """Give every logger of Python `warning_once` and `info_once`, as the ecosystem does, or take them."""
     for say in (warning_once, info_once):
         held = vars(logging.Logger).get(say.__name__)
         if on and held is None:

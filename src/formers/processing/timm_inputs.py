@@ -150,7 +150,7 @@ class TimmImageProcessor(BaseImageProcessor):
             image = steps.to_rgb(image)
         if now["do_resize"]:
             before = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
-            size = _resized_to(*before, now["size"], now["crop_pct"], now["crop_mode"])
+            size = _resized_to(before[0], before[1], now["size"], now["crop_pct"], now["crop_mode"])
             image = steps.resized(image, *size, int(now["resample"]), name)
         elif not isinstance(image, np.ndarray):
             image = steps.pixels(image)
