@@ -1427,6 +1427,10 @@ get_audio_features get_multimodal_features get_qformer_features get_rope_index g
 get_image_tokens get_qa_logit_layer resize_num_qa_labels is_backend_compatible
 supports_tp_plan tp_plan tp_size get_codebook_indices get_codebook_probs
 propagate_in_video_iterator current_modality set_modality
+beam_sample beam_search constrained_beam_search contrastive_search greedy_search group_beam_search sample
+dummy_inputs enable_peft_hotswap get_extended_attention_mask get_head_mask get_position_embeddings
+invert_attention_mask is_parallelizable loss_function model_parallel resize_position_embeddings
+set_decoder set_encoder vocab_size
 """
 # ours: told in the README, or read of any model that has them; a part of that name comes first
 TOLD = {"load_adapter_weights", "load_report", "shifts_labels", "initialise_weights", "settings_of_parts"}

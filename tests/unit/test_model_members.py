@@ -62,6 +62,20 @@ def test_halves_of_a_pair_are_exchanged():
         model.resize_position_embeddings(4)
 
 
+def test_values_that_a_subclass_sets_are_its_own():
+    class Scored(formers.BertPreTrainedModel):
+        def __init__(self, config):
+            super().__init__(config)
+            self.vocab_size = 7
+            self.dummy_inputs = None
+            self.loss_function = nn.CrossEntropyLoss()
+            self.post_init()
+
+    model = Scored(formers.BertConfig(vocab_size=12, **SIZES))
+    assert (model.vocab_size, model.dummy_inputs, model.config.vocab_size) == (7, None, 12)
+    assert isinstance(model.loss_function, nn.CrossEntropyLoss)
+
+
 LABELS = {
     "ForMaskedLM": torch.tensor([[1, 2, -100]]),
     "ForSequenceClassification": torch.tensor([1]),

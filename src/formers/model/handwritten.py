@@ -20,6 +20,17 @@ _POSITIONS = (
 )
 
 
+class Unset:
+    """A value that is computed until the model, or a subclass's constructor, sets one of its own."""
+
+    def __init__(self, made: Callable[[Any], Any]) -> None:
+        self._made = made
+        self.__doc__ = made.__doc__
+
+    def __get__(self, model: Any, kind: Any = None) -> Any:
+        return self if model is None else self._made(model)
+
+
 class Handwritten:
     """Methods of `PreTrainedModel` that computing itself never asks for.
 
@@ -148,16 +159,12 @@ class Handwritten:
         owner, _, leaf = path.rpartition(".")
         setattr(whole.get_submodule(owner), leaf, by)
 
-    @property
+    @Unset
     def vocab_size(self) -> int:
         """Tokens that the config says; of a model of several kinds of input, those of its text."""
         return int(self.config.get_text_config().vocab_size)
 
-    @vocab_size.setter
-    def vocab_size(self, value: int) -> None:
-        self.config.get_text_config().vocab_size = value
-
-    @property
+    @Unset
     def dummy_inputs(self) -> Mapping[str, Tensor]:
         """Ids [3, 5] that show the model once to what traces it."""
         return {"input_ids": torch.tensor(DUMMY_INPUTS)}
@@ -190,8 +197,11 @@ class Handwritten:
         Raises:
             AttributeError: where no loss goes by the class's name.
         """
-        if self._own_loss is not None:
-            return self._own_loss
+        module: Callable[..., Any] | None = self.__dict__["_modules"].get(
+            "loss_function"
+        )  # a subclass's part
+        if own := self._own_loss or module:
+            return own
         from formers.nn.named_losses import LOSS_MAPPING
 
         name = getattr(self.config, "loss_type", None) or loss_of(self, LOSS_MAPPING)

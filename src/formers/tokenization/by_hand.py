@@ -19,11 +19,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from formers.core.overriding import overridden
 from formers.hub import Source, split_hub_keywords
 from formers.tokenization import components, files
 from formers.tokenization.cutting import CutSegmenter
 from formers.tokenization.decoder import Decoder, check_ids, ids_of
-from formers.tokenization.special import added_token, revive
+from formers.tokenization.special import revive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 
 _FIRST, _SECOND = -1, -2  # stand for texts where what goes around them is asked for
 _MARKS = ("##", "▁", "Ġ", "</w>", "@@")  # what pieces have that texts have not
-
-
-def is_by_hand(kind: type[Any], base: type[Any]) -> bool:
-    """Whether a class cuts texts itself."""
-    own: Any = kind
-    usual: Any = base
-    return own._tokenize is not usual._tokenize
 
 
 def backend_of(tokenizer: Any, settings: Mapping[str, Any]) -> Tokenizer:
@@ -84,8 +78,8 @@ class Places:
 class HandDecoder(Decoder):
     """Joins tokens, added ones among them, as a class written by hand says."""
 
-    def __init__(self, tokenizer: Any, joins: bool) -> None:
-        super().__init__(tokenizer._vocabulary)
+    def __init__(self, tokenizer: Any, vocabulary: Any, joins: bool) -> None:
+        super().__init__(vocabulary)
         self._tokenizer, self._joins = tokenizer, joins
 
     def decode(
@@ -113,38 +107,33 @@ class HandDecoder(Decoder):
         return str(self._tokenizer.convert_tokens_to_string(tokens)) if self._joins else " ".join(tokens)
 
 
-def begin(tokenizer: Any, settings: dict[str, Any], base: type[Any]) -> None:
-    """Set up a tokenizer whose class cuts texts itself; it may have settings of its own."""
-    recorded = settings.pop("added_tokens_decoder", {})
-    added = {int(index): added_token(token) for index, token in recorded.items()}
-    own = dict(vars(tokenizer))  # what the constructor set up before
-    tokenizer._given = {}
-    tokenizer._settle(backend_of(tokenizer, settings), settings, settings, added, from_file=False)
-    vars(tokenizer).update(own)
-    _settle(tokenizer, base)
+def begin(tokenizer: Any, vocabulary: Any, tokenize: Callable[[str], list[str]], base: type[Any]) -> Decoder:
+    """Let a tokenizer that is set up cut and frame texts as its class says.
 
+    Args:
+        tokenizer: of a class written by hand.
+        vocabulary: its own.
+        tokenize: cuts a text into pieces.
+        base: whose methods are the usual ones.
 
-def _settle(tokenizer: Any, base: type[Any]) -> None:
-    """Let a tokenizer that is set up cut, join and frame as its class says."""
-    vocabulary, kind = tokenizer._vocabulary, type(tokenizer)
+    Returns:
+        What joins its tokens.
+    """
+    kind = type(tokenizer)
     unknown = str(vocabulary.backend.model.unk_token)
     if vocabulary.id_of(unknown) is None:
         vocabulary.add(unknown, special=True)
-    if kind.build_inputs_with_special_tokens is not base.build_inputs_with_special_tokens:
-        _frame(
-            tokenizer,
-            kind.create_token_type_ids_from_sequences is not base.create_token_type_ids_from_sequences,
-        )
-    segmenter = CutSegmenter.of(vocabulary.backend, unknown, Places(tokenizer._tokenize))
+    if overridden(kind, base, "build_inputs_with_special_tokens"):
+        types = overridden(kind, base, "create_token_type_ids_from_sequences")
+        _frame(tokenizer, vocabulary.backend, types)
+    segmenter = CutSegmenter.of(vocabulary.backend, unknown, Places(tokenize))
     vocabulary.segmenters, vocabulary.segmenter, vocabulary.in_file = (segmenter,), segmenter, False
-    tokenizer._decoder = HandDecoder(
-        tokenizer, kind.convert_tokens_to_string is not base.convert_tokens_to_string
-    )
+    joins = overridden(kind, base, "convert_tokens_to_string")
+    return HandDecoder(tokenizer, vocabulary, joins)
 
 
-def _frame(tokenizer: Any, types: bool) -> None:
+def _frame(tokenizer: Any, backend: Tokenizer, types: bool) -> None:
     """Put around texts what the class puts around rows of ids."""
-    backend = tokenizer._vocabulary.backend
     templates, used = [], []
     for rows in ([_FIRST],), ([_FIRST], [_SECOND]):
         ids = list(tokenizer.build_inputs_with_special_tokens(*rows))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from formers.core.notices import notice, refuse_or_leave_out, refuse_unknown
+from formers.core.overriding import overridden
 from formers.hub import PUSH_KEYWORDS, Pushable, push_saved
 from formers.tokenization import by_hand, chat, classes, components, files, saving, special
 from formers.tokenization.decoder import Decoder, clean_up, ids_of
@@ -109,15 +110,19 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         given = classes.sources(args, named, name, order)
         settings |= {name: given.pop(name) for name in set(given) - set(classes.SOURCES)}
         whole = "tokenizer_object" in given or "tokenizer_file" in given
-        if not whole and by_hand.is_by_hand(type(self), PreTrainedTokenizerFast):
-            by_hand.begin(self, settings, PreTrainedTokenizerFast)
-            return
-        settings = classes.checked(settings, (*classes.SOURCES, *classes.SETTINGS), f"{name}()", self.recipe)
-        backend = self._backend(given, settings)
+        cuts = not whole and overridden(type(self), PreTrainedTokenizerFast, "_tokenize")
+        own = dict(vars(self)) if cuts else {}  # what a constructor written by hand set up before
+        if not cuts:
+            sources = (*classes.SOURCES, *classes.SETTINGS)
+            settings = classes.checked(settings, sources, f"{name}()", self.recipe)
+        backend = by_hand.backend_of(self, settings) if cuts else self._backend(given, settings)
         recorded = settings.pop("added_tokens_decoder", {})
         added = {int(index): added_token(token) for index, token in recorded.items()}
-        self._given = given
+        self._given = {} if cuts else given
         self._settle(backend, settings, settings, added, from_file="tokenizer_file" in given)
+        if cuts:
+            vars(self).update(own)
+            self._decoder = by_hand.begin(self, self._vocabulary, self._tokenize, PreTrainedTokenizerFast)
 
     @classmethod
     def _backend(cls, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Tokenizer:
@@ -265,7 +270,7 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         if init_inputs:
             raise TypeError(f"from_pretrained takes one name and keywords, but got also {init_inputs!r}")
         path = Path(pretrained_model_name_or_path)
-        if by_hand.is_by_hand(cls, PreTrainedTokenizerFast):
+        if overridden(cls, PreTrainedTokenizerFast, "_tokenize"):
             return by_hand.load(cls, pretrained_model_name_or_path, kwargs)  # type: ignore[no-any-return]  # of that class
         if path.is_file() and path.suffix == ".json":
             return cls(tokenizer_file=path, **kwargs)
@@ -754,15 +759,6 @@ class PreTrainedTokenizerFast(TokenMethods, FrameMethods, OlderCalls, Pushable):
         self._given = {}
         self._settle(backend, settings, {}, {}, from_file=True)
         return self
-
-    def __repr__(self) -> str:
-        added = "".join(f"\n\t{index}: {token!r}," for index, token in self.added_tokens_decoder.items())
-        return (
-            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
-            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
-            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map}, "
-            f"added_tokens_decoder={{{added}\n}})"
-        )
 
 
 PreTrainedTokenizer = PreTrainedTokenizerFast

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from formers.core.notices import did_you_mean, notice
+from formers.core.overriding import overridden
 from formers.tokenization.decoder import check_ids, plain
 from formers.tokenization.special import NAMED, SpecialTokens, Token, as_special, is_token
 from formers.tokenization.vocabulary import Vocabulary
@@ -141,6 +142,15 @@ class TokenMethods:
         """
         return self._vocabulary.add(new_tokens, special_tokens)
 
+    def __repr__(self) -> str:
+        added = "".join(f"\n\t{index}: {token!r}," for index, token in self.added_tokens_decoder.items())
+        return (
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
+            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map}, "
+            f"added_tokens_decoder={{{added}\n}})"
+        )
+
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int | None: ...
     @overload
@@ -150,7 +160,7 @@ class TokenMethods:
         if not isinstance(tokens, (str, list, tuple)):
             raise TypeError(f"expected a token or a list of tokens, but got a {type(tokens).__name__}")
         find = self._vocabulary.id_of
-        if type(self)._convert_token_to_id is TokenMethods._convert_token_to_id:
+        if not overridden(type(self), TokenMethods, "_convert_token_to_id"):
             unknown = find(self._special.named["unk_token"])
         else:  # of a class written by hand
             added = self.added_tokens_encoder
@@ -171,7 +181,7 @@ class TokenMethods:
         ids = plain(ids)
         name: Any = self._written().backend.id_to_token
         check_ids([ids] if isinstance(ids, int) else ids)
-        if type(self)._convert_id_to_token is not TokenMethods._convert_id_to_token:  # written by hand
+        if overridden(type(self), TokenMethods, "_convert_id_to_token"):  # written by hand
             added = {index: token.content for index, token in self.added_tokens_decoder.items()}
             name = lambda index: added[index] if index in added else self._convert_id_to_token(index)  # noqa: E731
         if isinstance(ids, int):

@@ -37,12 +37,16 @@ class LoraLayer(DeltaLayer):
         "stretched",
     )
 
+    @property
+    def groups(self) -> int:
+        """Those of a convolution."""
+        return 1
+
     def __init__(self, base_layer: nn.Module) -> None:
         super().__init__(base_layer)
         self.r: dict[str, int] = {}
         self.lora_alpha: dict[str, float] = {}
         self.scaling: dict[str, Any] = {}  # tensors where they change in a compiled model; see `hotswap`
-        self.groups = int(getattr(self.get_base_layer(), "groups", 1))  # of a convolution
         self.use_rslora: dict[str, bool] = {}
         self.lora_dropout, self.lora_A, self.lora_B = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         self.lora_embedding_A, self.lora_embedding_B = nn.ParameterDict(), nn.ParameterDict()
@@ -219,6 +223,12 @@ class Embedding(LoraLayer):
 
 class ConvNd(LoraLayer):
     """LoRA on a convolution: A is one of the same kernel with r channels, B reads one place."""
+
+    @property
+    def groups(self) -> int:
+        """Those of its layer."""
+        leaf: Any = self.get_base_layer()
+        return int(leaf.groups)
 
     def _make(self, name: str, config: Any, r: int) -> None:
         leaf: Any = self.get_base_layer()
