@@ -141,7 +141,8 @@ class DocumentMapStem(TokenStem):
 
     def _own(self, batch: int, device: torch.device) -> Tensor:
         """Boxes of the map's places, [B, P, 4]."""
-        found = patch_places(*self.spec.grid, self.spec.page, device)[1:]  # without that of all
+        down, across = self.spec.grid
+        found = patch_places(down, across, self.spec.page, device)[1:]  # without that of all
         return found.expand(batch, -1, -1)
 
     def _rows(self, node: Any, pages: Tensor, own: Tensor) -> Tensor:
