@@ -10,6 +10,8 @@ of the first answer (the picture, the prompt, each further token) stand beside w
 reads at most: no ratio of a part can be larger than the reference's seconds over those that the peak leaves.
 
     python benchmarks/joined.py [--new-tokens 32] [--rounds 5] [--chunk N] [--threads N] [--record]
+
+Rows are printed as they come.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from __future__ import annotations
 import argparse
 import functools
 import statistics
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import record
@@ -29,6 +33,27 @@ from pipelines import alternating
 
 QUESTION, BEFORE = 24, 8  # tokens of a question, and of what stands before the picture
 PICTURE, VOCABULARY = 31999, 32000
+WANTED = (2.5, 5)  # times the reference's speed, for the first question and the second
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: how many times the reference's speed, and our seconds."""
+
+    name: str
+    ratio: float
+    ours: float
+    says: str
+
+    @property
+    def theirs(self) -> float:
+        """The reference's seconds."""
+        return self.ratio * self.ours
+
+    @property
+    def cells(self) -> list[str]:
+        """As texts."""
+        return [self.name, f"{self.ratio:.2f}", f"{self.ours * 1e3:.4g} ms", self.says]
 
 
 def checkpoint(folder: str) -> str:
@@ -65,13 +90,13 @@ def prompt() -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
 
 
-def beside(what: str, calls: list[Any], rounds: int) -> tuple[list[str], Any]:
+def beside(what: str, calls: list[Any], rounds: int) -> tuple[Row, Any]:
     """One row, and what formers wrote: the two in turn."""
     for call in calls:
         call()
     ratio, seconds, theirs, ours = alternating(*calls, rounds)
     same = "same" if bool((theirs == ours).all()) else "differ"
-    return [what, f"{ratio:.2f}", f"{seconds * 1e3:.0f} ms", same], ours
+    return Row(what, ratio, seconds, same), ours
 
 
 def second(
@@ -100,19 +125,18 @@ def going_on(model: Any, whole: dict[str, Any], cache: Any, settings: dict[str, 
     return run
 
 
-def measured(models: list[Any], settings: dict[str, Any], rounds: int) -> list[list[str]]:
+def measured(models: list[Any], settings: dict[str, Any], rounds: int) -> Iterator[Row]:
     """A row for the answer to each question, and for its first token alone."""
-    asked, rows, told = prompt(), list[list[str]](), None
+    asked, told = prompt(), None
     one = {**settings, "max_new_tokens": 1}
     for what, how in (("first question, its first token", one), ("first question", settings)):
         calls = [functools.partial(model.generate, **asked, **how) for model in models]
         row, told = beside(what, calls, rounds)
-        rows.append(row)
+        yield row
     whole, cache = second(models[1], asked, told, settings)
     for what, how in (("second question, its first token", one), ("second question", settings)):
         theirs = functools.partial(models[0].generate, **whole, **how)
-        rows.append(beside(what, [theirs, going_on(models[1], whole, cache, how)], rounds)[0])
-    return rows
+        yield beside(what, [theirs, going_on(models[1], whole, cache, how)], rounds)[0]
 
 
 def seconds(call: Callable[[], Any], rounds: int) -> float:
@@ -134,32 +158,70 @@ def most_computed(rounds: int) -> float:
     return 2 * 2048**3 / seconds(lambda: a @ b, rounds)
 
 
-def parts(models: list[Any], settings: dict[str, Any], rounds: int) -> list[list[str]]:
-    """A row for each part of the first answer: ratio, ours, share of the peak of both, largest ratio."""
-    from torch.utils.flop_counter import FlopCounterMode
+@dataclass(frozen=True)
+class Bounds:
+    """What this machine can do at most.
 
-    asked, rows, new = prompt(), list[list[str]](), settings["max_new_tokens"]
+    Attributes:
+        computed: floating-point operations a second.
+        read: bytes a second.
+        held: bytes of the text model's weights, all of which every token reads.
+        least: seconds of the picture, of the prompt behind it and of each further token at those peaks.
+    """
+
+    computed: float
+    read: float
+    held: int
+    least: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, model: Any, calls: list[Callable[[Any], Any]], rounds: int) -> Bounds:
+        """Those of a model; `calls`: its picture alone, and that with the prompt."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        work = []
+        for call in calls:
+            with FlopCounterMode(display=False) as counted:
+                call(model)
+            work.append(counted.get_total_flops())
+        held = sum(one.numel() * one.element_size() for one in model.model.language_model.parameters())
+        fast, wide = most_computed(rounds), bandwidth() * 1e9
+        return cls(fast, wide, held, (work[0] / fast, (work[1] - work[0]) / fast, held / wide))
+
+    def notes(self, rows: dict[str, Row], options: argparse.Namespace) -> str:
+        """What answers could take at most, beside what they took."""
+        (seen, asked, token), new = self.least, options.new_tokens
+        again = max(token, asked * QUESTION / prompt()["input_ids"].shape[1])  # a question, one reading
+        least = (seen + asked + (new - 1) * token, again + (new - 1) * token)
+        took = [rows[f"{which} question"].theirs for which in ("first", "second")]
+        most = [one / two for one, two in zip(took, least, strict=True)]
+        return (
+            f"{options.rounds} rounds. Wanted: {WANTED[0]} for the first question and {WANTED[1]} for the "
+            f"second. Each further token reads all weights of the text model, {self.held / 1e6:.0f} MB, on "
+            f"either side; at this machine's most that takes {token * 1e3:.0f} ms. With every part at its "
+            f"peak the first answer would take {least[0]:.2f} s (the reference took {took[0]:.2f} s) and the "
+            f"second {least[1]:.2f} s ({took[1]:.2f} s): at most {most[0]:.1f} and {most[1]:.1f} times as "
+            "fast, so that only fewer bytes a token, or several tokens a reading, lead further."
+        )
+
+
+def parts(models: list[Any], settings: dict[str, Any], rounds: int) -> tuple[Bounds, list[Row]]:
+    """A row for each part of the first answer: ratio, ours, share of the peak of both, largest ratio."""
+    asked, new = prompt(), settings["max_new_tokens"]
     calls: list[Callable[[Any], Any]] = [
         lambda model: model.get_image_features(pixel_values=asked["pixel_values"]),
         lambda model: model.generate(**asked, **{**settings, "max_new_tokens": 1}),
         lambda model: model.generate(**asked, **settings),
     ]
-    work = []
-    for call in calls[:2]:
-        with FlopCounterMode(display=False) as counted:
-            call(models[0])
-        work.append(counted.get_total_flops())
-    held = sum(one.numel() * one.element_size() for one in models[0].model.language_model.parameters())
+    bounds = Bounds.of(models[0], calls[:2], rounds)
     taken = [[seconds(functools.partial(call, model), rounds) for call in calls] for model in models]
     theirs, ours = ((seen, first - seen, (whole - first) / (new - 1)) for seen, first, whole in taken)
-    fast, wide = most_computed(rounds), bandwidth() * 1e9
     names = ("the picture's vectors", "the prompt behind them", "each further token")
-    for name, one, two, least in zip(
-        names, theirs, ours, (work[0] / fast, (work[1] - work[0]) / fast, held / wide), strict=True
-    ):
+    rows = []
+    for name, one, two, least in zip(names, theirs, ours, bounds.least, strict=True):
         shares = f"{least / two:.0%} of the peak (reference {least / one:.0%}): at most {one / least:.2f}"
-        rows.append([name, f"{one / two:.2f}", f"{two * 1e3:.1f} ms", shares])
-    return [*rows, ["peaks", "", "", f"{fast / 1e9:.0f} GFLOP/s, {wide / 1e9:.1f} GB/s"]]
+        rows.append(Row(name, one / two, two, shares))
+    return bounds, rows
 
 
 def main() -> None:
@@ -182,18 +244,26 @@ def main() -> None:
     settings: dict[str, Any] = {"max_new_tokens": options.new_tokens, "do_sample": False}
     if options.chunk is not None:
         settings["prefill_chunk_size"] = options.chunk
-    table: list[Any] = [["", "times the reference's speed", "ours", "answers, or share of the peak"]]
+    rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         checkpoint(folder)
         models = [
             module.LlavaForConditionalGeneration.from_pretrained(folder).eval()
             for module in (transformers, formers)
         ]
-        table += measured(models, settings, options.rounds)
-        table += parts(models, settings, options.rounds)
+        for row in measured(models, settings, options.rounds):
+            rows[row.name] = row
+            print("  ".join(row.cells), flush=True)
+        bounds, more = parts(models, settings, options.rounds)
+    head = ["", "times the reference's speed", "ours", "answers, or share of the peak"]
+    peaks = ["peaks", "", "", f"{bounds.computed / 1e9:.0f} GFLOP/s, {bounds.read / 1e9:.1f} GB/s"]
+    table = [head, *(row.cells for row in (*rows.values(), *more)), peaks]
     record.show(table)
+    notes = bounds.notes(rows, options)
+    print(notes)
     if options.record:
-        record.section("Pictures and words", table, command="python benchmarks/joined.py --record")
+        command = " ".join(("python benchmarks/joined.py", *sys.argv[1:]))
+        record.section("Pictures and words", table, command=command, notes=notes)
 
 
 if __name__ == "__main__":

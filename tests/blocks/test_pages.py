@@ -137,6 +137,7 @@ def test_a_page_is_read_from_whatever_holds_its_pixels_and_by_changed_weights() 
         ({"image": PAGES[..., :20]}, ValueError, r"\[16, 20\] pixels, which must be multiples of 8"),
         ({"image": PAGES, "bbox": BOXES[:, :4]}, ValueError, r"bbox must have shape \[2, 5, 4\]"),
         ({"image": PAGES, "bbox": BOXES.flip(-1)}, IndexError, "bbox hold -.*, but the height table"),
+        ({"image": PAGES, "position_ids": IDS[:, :4]}, ValueError, "position_ids"),
         ({"image": PAGES, "attention_mask": IDS[:, :4]}, ValueError, "attention_mask must have shape"),
     ],
 )
@@ -152,7 +153,7 @@ def test_what_does_not_fit_a_mapped_page_is_refused(
     [
         ({"RESNETS.NORM": "GN"}, "MODEL.RESNETS.NORM = 'GN'; the backbone is built of 'FrozenBN'"),
         ({"BACKBONE.NAME": "build_vit"}, "MODEL.BACKBONE.NAME = 'build_vit'"),
-        ({"RESNETS.DEPHT": 50}, "no setting 'MODEL.RESNETS.DEPHT'.*RESNETS.DEPTH"),
+        ({"RESNETS.DEPHT": 50}, r"'MODEL.RESNETS.DEPHT'; did you mean 'MODEL.RESNETS.DEPTH'\?"),
         ({"FPN.IN_FEATURES": ["res3"]}, "must be the same stages, from the first on"),
         ({"RESNETS.DEPTH": 18}, "goes with MODEL.RESNETS.RES2_OUT_CHANNELS = 64"),
         ({"FPN.OUT_CHANNELS": 8}, "image_feature_pool_shape says maps of 6 channels"),

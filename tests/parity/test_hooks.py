@@ -142,15 +142,6 @@ SHAPED = "ProphetNetposition_embeddings"  # in the reference it reads the shape 
 STACKED = re.compile(r"\.experts\.act_fn$")  # of all experts, which stand by themselves in the file
 
 
-# heads for which the reference reads the picture by itself too, before the model does
-AGAIN = {"LayoutLMv2ForSequenceClassification"}
-
-
-def once(seen: list[Any], found: list[Any], ours: Any) -> list[Any]:
-    """What the reference's module saw, without what it saw before the model."""
-    return seen[-len(found) :] if type(ours).__name__ in AGAIN else seen
-
-
 def only_there(name: str, ours: Any) -> bool:
     """Whether our tree has no such node, because files of the family, or of a part, do not know it."""
     for start, part in known_parts(ours).items():
@@ -289,8 +280,7 @@ def test_every_hook_that_fires_in_the_reference_fires_here_with_its_shapes(
     theirs, ours, inputs = case
     expected, found = by_file(outputs(theirs, inputs), ours), outputs(ours, inputs)
     assert [name for name in expected if name not in found] == []
-    for name, each in expected.items():
-        seen = once(each, found[name], ours)
+    for name, seen in expected.items():
         assert len(found[name]) == len(seen), name
         for one, two in zip(seen, found[name], strict=True):
             assert not _differs(name, one, two), (name, one, two)
@@ -340,7 +330,7 @@ def test_pre_hooks_and_backward_hooks_fire_where_the_references_do(case: tuple[A
         missing = [name for name in by_name if name not in found[kind]]
         assert missing == [], kind
         for name, seen in by_name.items():
-            assert found[kind][name] == once(seen, found[kind][name], ours), (kind, name)
+            assert found[kind][name] == seen, (kind, name)
 
 
 def _edit_output(_module: nn.Module, _args: Any, out: Any) -> Any:

@@ -106,7 +106,7 @@ SOUNDS = {"whisper"}
 OTHER_WAYS = {
     *("ctrl", "blenderbot-small", "gpt_neox_japanese", "marian"),
     *("mbart", "plbart", "m2m_100", "tapas", "encoder-decoder", "roformer"),
-    *("biogpt", "flaubert", "fsmt", "layoutlmv3", "speecht5", "vits", "xlm"),
+    *("biogpt", "flaubert", "fsmt", "layoutlmv2", "layoutlmv3", "speecht5", "vits", "xlm"),
 }
 
 

@@ -1,6 +1,6 @@
 """LayoutLMv2 (Xu et al. 2020, arXiv:2012.14740): one encoder over a page's words, boxes and a map of it.
 
-A ResNeXt below a pyramid of maps reads its picture, see `detectron2_backbone`.
+A ResNeXt below a pyramid of maps reads its picture, see `spec.detectron2_backbone`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 from formers.assemblies.family import Family, Head
 from formers.assemblies.multimodal.single_stream import Pictured
 from formers.configs import PretrainedConfig
-from formers.models import bert, detectron2_backbone, layoutlm, layoutlmv3
+from formers.models import bert, layoutlm, layoutlmv3
 from formers.models.registry import register
 from formers.nn import spec
 from formers.nn.positions import PageBuckets
+from formers.nn.spec.detectron2_backbone import STAGES, Settings, pooled
 from formers.tasks.specs import Labels, Sequences, Spans
 
 
@@ -67,7 +68,7 @@ class LayoutLMv2Config(PretrainedConfig):
             "MODEL.MASK_ON": True,
             "MODEL.PIXEL_STD": [57.375, 57.120, 58.395],
             "MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone",
-            "MODEL.FPN.IN_FEATURES": [*detectron2_backbone.STAGES],
+            **{f"MODEL.{part}_FEATURES": [*STAGES] for part in ("FPN.IN", "RESNETS.OUT")},
             "MODEL.ANCHOR_GENERATOR.SIZES": sizes,
             "MODEL.RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
             **{f"MODEL.RPN.PRE_NMS_TOPK_{when}": most for when, most in (("TRAIN", 2000), ("TEST", 1000))},
@@ -85,7 +86,6 @@ class LayoutLMv2Config(PretrainedConfig):
             "MODEL.RESNETS.DEPTH": 101,
             "MODEL.RESNETS.SIZES": sizes,
             "MODEL.RESNETS.ASPECT_RATIOS": [[0.5, 1.0, 2.0]],
-            "MODEL.RESNETS.OUT_FEATURES": [*detectron2_backbone.STAGES],
             "MODEL.RESNETS.NUM_GROUPS": 32,
             "MODEL.RESNETS.WIDTH_PER_GROUP": 8,
             "MODEL.RESNETS.STRIDE_IN_1X1": False,
@@ -101,11 +101,8 @@ PICTURE = {
 }
 BOXES = {role: layoutlm.NAMES.embeddings[role] for role in ("x", "y", "height", "width")}
 NAMES = bert.NAMES.with_(
-    layer={
-        "qkv": "attention.self.qkv_linear",
-        "q_bias": "attention.self.q_bias",
-        "v_bias": "attention.self.v_bias",
-    },
+    layer={"qkv": "attention.self.qkv_linear"}
+    | {one: f"attention.self.{one}" for one in ("q_bias", "v_bias")},
     embeddings={**BOXES, **PICTURE},
     stack=layoutlmv3.BIASES,
 )
@@ -121,19 +118,13 @@ def stack(c: LayoutLMv2Config) -> spec.Stack:
     """BERT's layers over words and the rows of a map.
 
     Raises:
-        ValueError: where there are fewer positions than rows of the map, and for boxes or a backbone that do
-            not fit.
+        ValueError: for positions, boxes or a backbone that do not fit.
     """
     layoutlmv3.check_boxes(c)
-    built = detectron2_backbone.Settings.of(c.detectron2_config_args or {})
+    built = Settings.of(c.detectron2_config_args or {})
     made, grid = bert.encoder(c, "LayoutLMv2Layer"), c.image_feature_pool_shape[:2]
     tokens = made.stem
     assert isinstance(tokens, spec.Tokens)
-    if grid[0] * grid[1] > c.max_position_embeddings:
-        raise ValueError(
-            f"a map of {grid} places needs as many positions, but max_position_embeddings is "
-            f"{c.max_position_embeddings}"
-        )
     stem = spec.DocumentMaps(
         tokens.vocabulary,
         tokens.width,
@@ -145,7 +136,7 @@ def stack(c: LayoutLMv2Config) -> spec.Stack:
         norm=tokens.norm,
         dropout=tokens.dropout,
         padding_idx=tokens.padding_idx,
-        network=detectron2_backbone.pooled(built, c.image_feature_pool_shape),
+        network=pooled(built, c.image_feature_pool_shape),
         grid=(grid[0], grid[1]),
         map_width=built["FPN.OUT_CHANNELS"],
         channels=len(built["PIXEL_MEAN"]),

@@ -12,10 +12,12 @@ from torch import Tensor
 from formers.core.outputs import ModelOutput, TaskOutput
 from formers.nn.losses import classification
 from formers.nn.nets.steps import Averaged
+from formers.nn.pages import ENTERED
 from formers.nn.program import Step, build, compute
 from formers.nn.recording import recording
 from formers.nn.spec import nets
 from formers.nn.steps import Column, Drop, First, Flatten, Mean, dense
+from formers.nn.tree import wiring
 from formers.nn.watch import looks_back
 from formers.stacks.stack import Ask, States
 from formers.tasks.base import TaskModel
@@ -138,6 +140,16 @@ class SequenceClassification(TaskModel):
             and bool(mask[..., -1].all())
         )
         self._shift_inputs(given)
+
+    def _states(self, given: dict[str, Any], ask: Ask) -> States:
+        """What a page's picture gave is computed by itself where the base model is called as its users do."""
+        spec, owner = self._formers.facts["head"], self._owner()
+        if spec.pool != "page" or not ask.padded:
+            return super()._states(given, ask)
+        rows = wiring(owner).facts["stem"].rows(owner, given)
+        states = super()._states(given, ask)
+        states.pass_.memo.put(ENTERED, rows)
+        return states
 
     def _logits(self, states: States, given: dict[str, Any]) -> Tensor:
         """[B, C]."""

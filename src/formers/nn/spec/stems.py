@@ -363,6 +363,11 @@ class DocumentMaps(Tokens):
     kind: bool = False
     page: int = 1000
 
+    def __post_init__(self) -> None:
+        held = self.positions.count if isinstance(self.positions, LearnedPositions) else None
+        if held is not None and held < self.grid[0] * self.grid[1]:
+            raise ValueError(f"a map of {[*self.grid]} places needs as many positions, but there are {held}")
+
     @property
     def reads_padding(self) -> bool:
         """Scores have biases for every pair of places."""

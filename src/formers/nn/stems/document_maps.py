@@ -117,9 +117,8 @@ class DocumentMapStem(TokenStem):
         """Words and page -> [N, E], or [B, T + P, E] in a watched pass."""
         batch, length = super().shape(given)
         told = {name: given[name] for name in TokenStem.inputs if given.get(name) is not None}
-        words, (down, across) = node._modules[self.node](**told), self.spec.grid
-        own = patch_places(down, across, self.spec.page, words.device)[1:]  # without that of all
-        own = own.expand(batch, -1, -1)
+        words = node._modules[self.node](**told)
+        own = self._own(batch, words.device)
         rows = self._rows(node, self._pages(given), own)
         pass_.memo.put(ENTERED, rows)
         boxes = given.get("bbox")
@@ -128,6 +127,23 @@ class DocumentMapStem(TokenStem):
         pass_.memo.put(PLACES, (places, torch.cat((boxes, own), dim=1)))
         x = torch.cat((words, rows), dim=1)
         return x if pass_.watched else pass_.layout.pack(x)
+
+    def rows(self, node: Any, given: Mapping[str, Any]) -> Tensor:
+        """What the page's picture gives the first layer, [B, P, E].
+
+        Raises:
+            TypeError: as `shape`.
+            ValueError: likewise.
+        """
+        batch, _ = self.shape(given)
+        pages = self._pages(given)
+        return self._rows(node, pages, self._own(batch, pages.device))
+
+    def _own(self, batch: int, device: torch.device) -> Tensor:
+        """Boxes of the map's places, [B, P, 4]."""
+        down, across = self.spec.grid
+        found = patch_places(down, across, self.spec.page, device)[1:]  # without that of all
+        return found.expand(batch, -1, -1)
 
     def _rows(self, node: Any, pages: Tensor, own: Tensor) -> Tensor:
         """Pictures [B, channels, height, width], and the boxes of their rows [B, P, 4] -> [B, P, E]."""

@@ -61,9 +61,8 @@ class Settings(dict[str, Any]):
                 ("BACKBONE.", "FPN.", "RESNETS.", "PIXEL_", "META_")
             )
             if not known:  # those of detectors build no backbone
-                raise ValueError(
-                    f"detectron2_config_args has no setting 'MODEL.{name}'{did_you_mean(name, [*SETTINGS])}"
-                )
+                near = did_you_mean(f"MODEL.{name}", [f"MODEL.{one}" for one in SETTINGS])
+                raise ValueError(f"detectron2_config_args has no setting 'MODEL.{name}'{near}")
         made = cls({name: found.get(name, default) for name, (default, _) in SETTINGS.items()})
         for name, (_, able) in SETTINGS.items():
             if able and made[name] not in able:
