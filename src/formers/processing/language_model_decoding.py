@@ -130,7 +130,7 @@ class LanguageModelProcessor(SpeechProcessor):
 
     # -- texts -------------------------------------------------------------------------------------
 
-    def decode(  # type: ignore[override]  # of logits
+    def decode(
         self,
         logits: Any,
         beam_width: int | None = None,
@@ -172,7 +172,7 @@ class LanguageModelProcessor(SpeechProcessor):
         beams = self.decoder.decode_beams(as_array(logits), **asked)
         return _record(*_read(beams, n_best, output_word_offsets))
 
-    def batch_decode(  # type: ignore[override]  # of logits
+    def batch_decode(
         self,
         logits: Any,
         pool: Any = None,
