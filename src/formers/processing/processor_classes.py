@@ -16,9 +16,10 @@ from formers.processing.grounded_text import GroundedTextProcessor
 from formers.processing.header_questions import HeadedProcessor
 from formers.processing.image_text import ProcessorMixin
 from formers.processing.image_token_text import EndedShowingProcessor
+from formers.processing.language_model_decoding import LanguageModelProcessor
 from formers.processing.nested import NestedPrompts
 from formers.processing.page_reading import PageReadingProcessor
-from formers.processing.pairs import CLASSES, PAIRS
+from formers.processing.pairs import CLASSES, NAMES, PAIRS
 from formers.processing.phrases import PhraseProcessor
 from formers.processing.placeholder_text import ShowingProcessor
 from formers.processing.prefix_suffix_text import PromptShowingProcessor
@@ -39,10 +40,11 @@ from formers.processing.video_mask_inputs import FollowingPrompts
 
 @functools.cache
 def _class_of(family: str) -> type[ProcessorMixin]:
-    name, pair = f"{family}Processor", PAIRS[family]
+    name, pair = NAMES[family], PAIRS[family]
     base = SpeechProcessor if pair.sounds else ProcessorMixin
     base = TargetProcessor if pair.targets else VoiceProcessor if pair.voices else base
     base = TranscriptProcessor if pair.spells else base
+    base = LanguageModelProcessor if pair.searches else base
     base = UnpaddedSpeechProcessor if pair.unpads else base
     base = EitherProcessor if pair.either else base
     if pair.shows is not None:

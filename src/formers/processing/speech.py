@@ -106,12 +106,17 @@ class SpeechProcessor(ProcessorMixin):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **options: Any) -> Any:
         """Load the parts that lie in a folder or under a Hub id; see `ProcessorMixin.from_pretrained`."""
+        return cls(*cls._loaded(pretrained_model_name_or_path, options))
+
+    @staticmethod
+    def _loaded(name: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+        """The feature extractor and the tokenizer that lie in a folder or under a Hub id."""
         hub, rest = split_hub_keywords(options)
-        for name in ("use_fast", "trust_remote_code", "config"):
-            rest.pop(name, None)
-        told = {name: rest.pop(name) for name in [*rest] if name in SETTINGS or name in TOLERATED}
-        extractor = AutoFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **hub, **rest)
-        return cls(extractor, load(pretrained_model_name_or_path, **hub, **told))
+        for unread in ("use_fast", "trust_remote_code", "config"):
+            rest.pop(unread, None)
+        told = {one: rest.pop(one) for one in [*rest] if one in SETTINGS or one in TOLERATED}
+        extractor = AutoFeatureExtractor.from_pretrained(name, **hub, **rest)
+        return extractor, load(name, **hub, **told)
 
     def written(self, folder: Path) -> list[str]:
         """Write the tokenizer's files, `preprocessor_config.json` and `processor_config.json`."""
@@ -139,10 +144,10 @@ class UnpaddedSpeechProcessor(SpeechProcessor):
         sounds = args[0] if audio is None and args else audio
         if sounds is None:
             return self.tokenizer.batch_decode(**kwargs)
-        made = _array(sounds)
+        made = as_array(sounds)
         if padding_mask is None:
             return list(made)
-        mask = _array(padding_mask)
+        mask = as_array(padding_mask)
         if mask.ndim != 2 or len(mask) != len(made) or mask.shape[1] > made.shape[-1]:
             raise ValueError(
                 f"padding_mask {list(mask.shape)} does not fit sounds {list(made.shape)}: it is that of the "
@@ -286,7 +291,7 @@ class TargetProcessor(SpeechProcessor):
         return target if found is None else _with_target(found, target)
 
 
-def _array(value: Any) -> Any:
+def as_array(value: Any) -> Any:
     """Numbers of an array, or of a tensor wherever it is."""
     return value.detach().float().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 

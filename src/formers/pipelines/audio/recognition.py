@@ -9,10 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from formers.core.extras import MissingExtra
+from formers.core.notices import notice
+from formers.hub import Source
 from formers.pipelines.audio.transcripts import DECODINGS
 from formers.pipelines.frame import ChunkPipeline, number, side_by_side
 from formers.processing.audio.rates import Wave, checked_rate
 from formers.processing.audio.reading import wave_blocks
+from formers.processing.language_model_decoding import load_decoder, names_language_model
 
 _TOGETHER = 8  # pieces whose features are computed at once
 _OF_A_SOUND = ("array", "raw", "path", "bytes", "sampling_rate", "stride")
@@ -38,7 +42,7 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         generate_kwargs: settings of `generate`; they may also stand beside the others. Five beams search,
             unless they or the model's own settings say otherwise.
         decoder_kwargs: keywords of `decoder.decode_beams`, where the constructor was given a
-            `pyctcdecode.BeamSearchDecoderCTC` as `decoder`.
+            `pyctcdecode.BeamSearchDecoderCTC` as `decoder`, or the model's files name one.
         timeout: seconds for an address to answer.
 
     An answer is `{"text": ...}`, with `chunks` of `{"text", "timestamp": (start, end)}` in seconds.
@@ -63,6 +67,8 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         generation_config: Any = None,
         **kwargs: Any,
     ) -> None:
+        if decoder is None:  # of a processor that searches with a language model
+            decoder = getattr(kwargs.get("processor"), "decoder", None)
         self.decoder, self.assistant_model = decoder, assistant_model
         self.generation_config = generation_config
         found = next((one for one in DECODINGS if one.reads(model, decoder)), None)
@@ -79,6 +85,17 @@ class AutomaticSpeechRecognitionPipeline(ChunkPipeline):
         for name in ("feature_extractor", "tokenizer"):
             if getattr(self, name) is None:
                 raise ValueError(f"{type(self).__name__} needs {name}=, or processor= that has one")
+
+    @classmethod
+    def _declared(cls, source: Source) -> dict[str, Any]:
+        """The search with a language model, where the files name one and what reads it is there."""
+        if not names_language_model(source):
+            return {}
+        try:
+            return {"decoder": load_decoder(source)}
+        except MissingExtra as error:
+            notice(f"{source} has a language model, and texts are spelled without it: {error}")
+            return {}
 
     def _sanitize_parameters(
         self,
