@@ -115,12 +115,12 @@ def test_formats_that_one_decoder_does_not_read_go_to_the_next(name: str, tmp_pa
 def test_what_holds_no_sound_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("no sound at all, whoever reads it")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-    soundfile.write(tmp_path / "broken.wav", np.array([0.0, np.nan]), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "broken.wav", np.array([0.0, np.inf, 0.0, 0.0]), 22050, subtype="FLOAT")
     silent = film(tmp_path / "silent.mp4", sound=False)
     for given, says in (
         (tmp_path / "words.txt", "words.txt.* no sound in a format"),
         (tmp_path / "empty.wav", "empty.wav.* no samples"),
-        (tmp_path / "broken.wav", "no numbers, or infinite: the first is number 1"),
+        (tmp_path / "broken.wav", "no numbers, or infinite: the first is number 1, inf"),
         (silent, "silent.mp4.* has no sound: it holds 1 video"),
         (tmp_path / "gone.wav", "there is no file"),
         ({"array": np.zeros((2, 3, 4)), "sampling_rate": RATE}, r"an array \[2, 3, 4\]"),

@@ -63,14 +63,14 @@ def as_wave(
             if sound.get("sampling_rate") is None:
                 raise ValueError(f"{name} is an array without its sampling_rate")
             rate = checked_rate(sound["sampling_rate"])
-            return _checked(resampled(mono(values, name), rate, wanted), name)
+            return resampled(_checked(mono(values, name), name), rate, wanted)
         sound = sound.get("bytes") or sound.get("path")
         if sound is None:
             raise TypeError(f"{name} holds none of array, raw, bytes and path")
         name = called(sound, "sound")
     if hasattr(sound, "get_all_samples"):
         samples = sound.get_all_samples()
-        return _checked(resampled(mono(samples.data, name), checked_rate(samples.sample_rate), wanted), name)
+        return resampled(_checked(mono(samples.data, name), name), checked_rate(samples.sample_rate), wanted)
     if isinstance(sound, np.ndarray) or hasattr(sound, "cpu"):
         return _checked(mono(sound, name), name)
     return gathered([*wave_blocks(sound, wanted, name, timeout, backend)])
@@ -87,12 +87,12 @@ def wave_blocks(
     if isinstance(sound, (Mapping, np.ndarray)) or hasattr(sound, "cpu") or hasattr(sound, "get_all_samples"):
         yield as_wave(sound, sampling_rate, name, timeout)
         return
-    before = 0
+    empty = True
     for block in _decoded(sound, checked_rate(sampling_rate), name, timeout, backend):
         if len(block):
-            yield _checked(block, name, before)
-            before += len(block)
-    if not before:
+            yield block
+            empty = False
+    if empty:
         raise BadSound(f"{name} holds no samples")
 
 
@@ -136,9 +136,14 @@ def mono(values: Any, name: str = "the sound") -> Wave:
     return array.astype(np.float32, copy=False)
 
 
-def _checked(wave: Wave, name: str, before: int = 0) -> Wave:
+def _checked(wave: Wave, name: str) -> Wave:
     if not len(wave):
         raise BadSound(f"{name} holds no samples")
+    return _finite(wave, name)
+
+
+def _finite(wave: Wave, name: str, before: int = 0) -> Wave:
+    """The samples, of which `before` came earlier; resampling would spread one that is no number."""
     if not np.isfinite(wave.sum()) and not np.isfinite(wave).all():
         raise BadSound(f"{name} holds samples that are no numbers, or infinite: {_first(wave, before)}")
     return wave
@@ -185,7 +190,7 @@ class _Unread(Exception):
 
 def _at_rate(blocks: Iterator[tuple[Wave, int]], wanted: int, name: str) -> Iterator[Wave]:
     """Blocks [T, channels] and their rates as mono ones at one rate; what came before a failure is kept."""
-    rate, count, made = 0, 0, Resampler(wanted, wanted)
+    rate, heard, count, made = 0, 0, 0, Resampler(wanted, wanted)
     try:
         for block, now in blocks:
             if now != rate:
@@ -195,7 +200,8 @@ def _at_rate(blocks: Iterator[tuple[Wave, int]], wanted: int, name: str) -> Iter
                     made = Resampler(rate, wanted)
                 except ValueError as error:
                     raise BadSound(f"{name}: {error}") from error
-            flat = block.mean(1) if block.shape[1] > 1 else block[:, 0]
+            flat = _finite(block.mean(1) if block.shape[1] > 1 else block[:, 0], name, heard)
+            heard += len(flat)
             # in pieces: of a low rate a block would become thousands of times as long
             step = max(1, _BLOCK * rate // wanted)
             for at in range(0, len(flat), step):
