@@ -63,6 +63,11 @@ def test_a_model_type_names_the_class_of_a_tokenizer_json(folder):
         assert type(load(folder)).__name__ == f"{name}Tokenizer"
 
 
+def test_the_config_of_a_model_may_name_the_class_of_its_tokenizer(folder):
+    write_json(folder / "config.json", {"model_type": "layoutlmv2", "tokenizer_class": "LlamaTokenizer"})
+    assert type(load(folder)).__name__ == "LlamaTokenizer"
+
+
 def test_a_class_without_a_row_is_noticed_and_its_guesses_are_not_saved(folder, tmp_path):
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "CrowTokenizer", "pad_token": "[PAD]"})
     with pytest.warns(Notice, match="'CrowTokenizer', which is not known here.*guessed, and not saved"):

@@ -199,7 +199,7 @@ def own_class(found: files.Files) -> Any:
 
 
 def class_for(found: files.Files, explicit: Mapping[str, Any] = {}) -> str | None:  # noqa: B006
-    """Choose the class of a checkpoint: what its tokenizer_config.json names, else by its model type.
+    """Choose the class of a checkpoint: what its tokenizer_config.json or config.json names, else its type.
 
     Args:
         found: the files.
@@ -218,7 +218,8 @@ def class_for(found: files.Files, explicit: Mapping[str, Any] = {}) -> str | Non
     elif recorded and (found.tokenizer is not None or found.backend is not None):
         return None
     else:
-        kind = MODEL_TYPES.get(str(found.model.get("model_type")))
+        of_model = CLASSES.get(str(found.model.get("tokenizer_class")))  # older files name it there
+        kind = of_model or MODEL_TYPES.get(str(found.model.get("model_type")))
     if found.tokenizer is not None:
         if named and kind is None:
             _notice_unknown(found, {**found.config, **explicit}, str(recorded))
