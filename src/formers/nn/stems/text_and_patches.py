@@ -174,7 +174,7 @@ class TextAndPatchesStem(LeadingStem):
             _chosen(one[:, : size[0], : size[1]].flatten(1).T + at[size], most)
             for one, size in zip(maps, sizes, strict=True)
         ]
-        first = (leaf(node, "picture_class") + table[:, :1]).expand(rows.shape[0], -1, -1)
+        first = (leaf(node, "picture_class") + table[:, :1]).expand(len(rows), -1, -1)
         dropped: Tensor = leaf(node, "picture_dropout")(torch.cat((first, torch.stack(rows)), dim=1))
         return dropped
 
