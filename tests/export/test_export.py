@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +317,49 @@ def test_a_recurrence_is_recorded_for_sequences_of_any_length() -> None:
         for rows, length in ((2, 5), (4, 150)):
             other = given(rows, length)
             torch.testing.assert_close(recorded(other), weighed(*other), atol=1e-4, rtol=1e-4)
+
+
+def written_and_checked(tmp_path: Path, factor: Callable[[int], int]) -> Path:
+    """The checked graph of a model that multiplies tokens by a number that their count decides."""
+    from formers.export.graph import Graph, write
+    from formers.export.parity import check
+
+    class Called(torch.nn.Module):
+        def run(self, given: Any) -> dict[str, torch.Tensor]:
+            ids = given["input_ids"]
+            return {"logits": ids.float() * factor(ids.shape[1])}
+
+    called = Called()
+    graph = Graph("model.onnx", called.run, called, {"input_ids": texts(3, 13)["input_ids"]}, {})
+    file = write(graph, tmp_path)
+    check(graph, file)
+    return file
+
+
+def test_a_bound_of_a_recording_stays_where_other_numbers_lie_above_it(tmp_path: Path) -> None:
+    from formers.export.session import Session
+
+    with pytest.raises(ExportError, match=r"logits differs by .* for input_ids \[3, 27\]"):
+        written_and_checked(tmp_path, lambda length: 1 if length <= 16 else 2)
+    file = written_and_checked(tmp_path, lambda length: 2 if length <= 16 else 4 // 2)
+    assert not Session(file).limits
+
+
+@pytest.mark.parametrize("bits", [32, 16, 8])
+def test_a_graph_that_does_not_hold_for_one_token_says_so(tmp_path: Path, bits: int) -> None:
+    from formers.core.notices import Notice
+    from formers.export.reducing import to_fp16, to_int8
+    from formers.export.session import Session
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        file = written_and_checked(tmp_path, lambda length: 3 if length == 1 else 2)
+    if bits < 32:
+        (to_fp16 if bits == 16 else to_int8)(file)
+    session, ids = Session(file), torch.tensor([[4, 5]])
+    assert session.run({"input_ids": ids})["logits"].tolist() == [[8, 10]]
+    with pytest.raises(ValueError, match=r"reads sequence_length from 2, and input_ids has 1"):
+        session.run({"input_ids": ids[:, :1]})
 
 
 def test_the_command_writes_nothing_that_a_golden_file_does_not_agree_with(

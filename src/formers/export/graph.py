@@ -18,9 +18,11 @@ from formers.core.outputs import ModelOutput
 from formers.export import folder as folders
 from formers.export.errors import ExportError
 from formers.export.samples import OPEN, Axes, axes_of, own_axis
+from formers.export.session import LIMITS, limits_text
 
 OPSET = 20  # Gelu is one node since then
 OLDEST = 18  # that torch's exporter writes
+_ANY = 1 << 31  # a bound that no input reaches
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,10 @@ def write(graph: Graph, folder: Path, opset: int | None = None) -> Path:
         except Exception as error:  # torch's exporter raises whatever a pass raises, and kinds of its own
             raise ExportError(f"{graph.file} cannot be recorded: {_first_line(error)}") from error
     assert program is not None
-    _name_axes(graph, program.model.graph)
+    named, bounds = _name_axes(graph, program.model.graph), _bounds(recorded)
+    limits = {named[size]: (0, most) for size, most in bounds.items() if size in named}
+    if limits:
+        program.model.metadata_props[LIMITS] = limits_text(limits)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # where in which file of this machine each node was computed
     file = folder / graph.file
@@ -149,8 +154,17 @@ def checked_opset(opset: int | None) -> int:
     return opset
 
 
-def _name_axes(graph: Graph, made: Any) -> None:
+def _bounds(recorded: Any) -> dict[str, int]:
+    """The largest sizes that a recording holds for, by symbol, of those that have one."""
+    ranges = recorded.range_constraints.items()
+    return {str(size): int(one.upper) for size, one in ranges if one.upper.is_Integer and one.upper < _ANY}
+
+
+def _name_axes(graph: Graph, made: Any) -> dict[str, str]:
     """Call the open axes of inputs and outputs by their names.
+
+    Returns:
+        The name of each symbol.
 
     Raises:
         ExportError: where an axis that must be open has one size alone.
@@ -171,6 +185,7 @@ def _name_axes(graph: Graph, made: Any) -> None:
         for i, size in enumerate(value.shape or ()):
             found = str(getattr(size, "value", size))
             value.shape[i] = int(found) if found.isdigit() else names.get(found, found)
+    return names
 
 
 def _first_line(error: BaseException) -> str:

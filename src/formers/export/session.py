@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor
 
 from formers.core.extras import need
+from formers.core.jsonfile import parse_json
 from formers.export.errors import BrokenGraph
 
 CPU = "CPUExecutionProvider"
+LIMITS = "formers.limits"  # where a file says how small and how large open axes may be, as JSON
+Limits = Mapping[str, tuple[int, int | None]]  # least and most of an axis by its name
 _KINDS = {
     "tensor(int64)": torch.int64,
     "tensor(int32)": torch.int32,
@@ -69,6 +73,9 @@ class Session:
         self.inputs = {one.name: _KINDS.get(one.type, torch.float32) for one in self._held.get_inputs()}
         self.shapes = {one.name: tuple(one.shape) for one in self._held.get_inputs()}
         self.outputs = tuple(one.name for one in self._held.get_outputs())
+        said = self._held.get_modelmeta().custom_metadata_map.get(LIMITS)
+        read: dict[str, list[int | None]] = parse_json(said, str(file)) if said else {}
+        self.limits = {axis: (least or 0, most) for axis, (least, most) in read.items()}
 
     @property
     def providers(self) -> list[str]:
@@ -76,10 +83,37 @@ class Session:
         return list(self._held.get_providers())
 
     def run(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the outputs of a graph; inputs are cast to the kinds that it reads."""
+        """Compute the outputs of a graph; inputs are cast to the kinds that it reads.
+
+        Raises:
+            ValueError: for an axis that is shorter or longer than the graph holds for.
+        """
+        for name in self.inputs if self.limits else ():
+            for axis, size in zip(self.shapes[name], given[name].shape, strict=False):
+                least, most = self.limits.get(str(axis), (0, None))
+                if size < least or (most is not None and size > most):
+                    bound = f"from {least}" if size < least else f"up to {most}"
+                    raise ValueError(f"{self.file.name} reads {axis} {bound}, and {name} has {size}")
+        return self.compute(given)
+
+    def compute(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`run` whatever the limits say: the check that finds these asks so."""
         read = {name: _array(given[name], kind) for name, kind in self.inputs.items()}
         values = self._held.run(None, read)
         return {name: torch.from_numpy(np.asarray(v)) for name, v in zip(self.outputs, values, strict=True)}
+
+
+def write_limits(file: Path, limits: Limits) -> None:
+    """Let a graph's file say how small and how large its open axes may be."""
+    onnx = need("onnx", "onnx", "the ONNX export")
+    made = onnx.load(str(file), load_external_data=False)
+    onnx.helper.set_model_props(made, {LIMITS: limits_text(limits)})
+    onnx.save(made, str(file))
+
+
+def limits_text(limits: Limits) -> str:
+    """Limits as a file holds them."""
+    return json.dumps(limits)
 
 
 def _array(value: Tensor, kind: torch.dtype) -> Any:

@@ -25,7 +25,7 @@ from formers.nn.leaves import linear
 from formers.nn.nets.leaves import leaf_of
 from formers.nn.nets.restoration import MapOfRows, RowsOfMap, part
 from formers.nn.nets.window_partition import cut, joined
-from formers.nn.recording import by_sizes, recording
+from formers.nn.recording import by_sizes
 from formers.nn.spec import nets
 from formers.nn.spec.shifted_windows import Windows
 from formers.nn.stems.patches import hide_patches, stretched
@@ -214,8 +214,7 @@ class WindowLayer(Group):
         batch, _, width = x.shape
         y = (x if s.scaled else leaf(self, "attention_norm")(x)).view(batch, high, wide, width)
         down, right = -high % side, -wide % side
-        # of a graph that is recorded, other pictures need what this one does not
-        y = F.pad(y, (0, 0, 0, right, 0, down)) if recording() or down or right else y
+        y = F.pad(y, (0, 0, 0, right, 0, down)) if down or right else y
         tall, broad = high + down, wide + right
         mask = None
         if shift:
@@ -269,7 +268,7 @@ class Merging(Group):
         way = way or (_square(x) if grid is None else Way(grid))
         high, wide = way.grid
         y = x.view(x.shape[0], high, wide, -1)
-        y = F.pad(y, (0, 0, 0, wide % 2, 0, high % 2)) if recording() or high % 2 or wide % 2 else y
+        y = F.pad(y, (0, 0, 0, wide % 2, 0, high % 2)) if high % 2 or wide % 2 else y
         y = torch.cat([y[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], dim=-1).flatten(1, 2)
         if wiring(self).facts["spec"].scaled:
             made: Tensor = leaf(self, "merge_norm")(_apply(self, "merged", y, way))
@@ -339,7 +338,10 @@ class WindowPatches(Group):
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """[B, channels, height, width] -> rows and their grid; zeros are added where a patch is cut."""
         down, across = wiring(self).facts["spec"].stem.patch
-        images = F.pad(images, (0, -images.shape[3] % across, 0, -images.shape[2] % down))
+        high, wide = images.shape[2:]
+        if torch.compiler.is_exporting():  # windows of every size at once: torch's solver comes to no end
+            high, wide = int(high), int(wide)
+        images = F.pad(images, (0, -wide % across, 0, -high % down))
         found: Tensor = leaf(self, "patch")(images)
         rows = found.flatten(2).transpose(1, 2)
         rows = leaf(self, "embedding_norm")(rows) if has(self, "embedding_norm") else rows
