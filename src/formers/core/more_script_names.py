@@ -30,9 +30,7 @@ class Chat:
 
     def __init__(self, messages: Sequence[dict[str, Any]]) -> None:
         if not all(map(is_valid_message, messages)):
-            raise ValueError(
-                "When passing chat dicts as input, each dict must have a 'role' and 'content' key."
-            )
+            raise ValueError("a conversation is a list of dicts that have 'role' and 'content' each")
         self.messages = messages
 
 
@@ -114,7 +112,7 @@ def getattribute_from_module(module: ModuleType, attr: Any) -> Any:
     found = getattr(module, attr, None)
     found = getattr(formers, attr, None) if found is None else found
     if found is None:
-        raise ValueError(f"Could not find {attr} neither in {module} nor in {formers}!")
+        raise ValueError(f"neither {module.__name__} nor formers has {attr!r}")
     return found
 
 

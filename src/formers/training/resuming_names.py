@@ -96,6 +96,6 @@ def validate_quantization_for_training(model: Any) -> None:
     packed = any(isinstance(part, PackedLinear) for part in model.modules())
     if packed and not (has_adapters(model) or getattr(model, "peft_config", None)):
         raise ValueError(
-            "You cannot perform fine-tuning on purely quantized models: put adapters on it first "
+            "weights in few bits are not trained themselves: put adapters on the model first "
             "(get_peft_model(model, LoraConfig(...)))"
         )
