@@ -107,10 +107,10 @@ class PictureEmbedding(nn.Module):
         canvases, mask = canvases_in(self.shows, image_pixel_values, image_sizes, image_attention_mask)
         crops = self._crops(image_pixel_values, mask, ask or Ask(padded=True))
         end, between = self.sub_img_feature_extensor.flatten(), self.global_img_feature_extensor.flatten()
-        rows = torch.cat(
-            [useful_lines(one, each, end, between) for one, each in zip(canvases, crops, strict=True)]
-        )
-        rows = self.img_projection_down(nn.functional.gelu(self.img_projection_up(rows[None])))[0]
+        up, down, made = self.img_projection_up, self.img_projection_down, list[Tensor]()
+        for one, each in zip(canvases, crops, strict=True):
+            made.append(down(nn.functional.gelu(up(useful_lines(one, each, end, between)[None])))[0])
+        rows = torch.cat(made)
         token = self.shows.token
         x: Tensor = self.drop(placed_at(None, token, input_ids, inputs_embeds, rows, "image")[0])
         return x
