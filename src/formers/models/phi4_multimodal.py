@@ -225,6 +225,7 @@ def stack(c: Phi4MultimodalConfig) -> spec.Stack:
 ORDER = (
     ("encoder_embedding", "embed", "relative_attention_bias_layer", "encoders"),
     ("feed_forward_in", "self_attn", "conv", "feed_forward_out", "layer_norm_att", "layer_norm"),
+    ("Phi4MultimodalAudioConformerAttention:", "q_proj", "k_proj", "v_proj", "o_proj"),
 )
 IMAGE = register(
     Family(
@@ -268,9 +269,6 @@ PHI4_MULTIMODAL = register(
         ),
         heads={"ForCausalLM": Head("multimodal_lm", lambda c: Words("lm_head", bias=False))},
         ignored=phi3.PHI3.ignored,
-        order=(
-            *(*phi3.PHI3.order, *siglip.ORDER, *ORDER),
-            ("embed_tokens", "embed_tokens_extend", "layers", "norm"),
-        ),
+        order=(*phi3.PHI3.order, *siglip.ORDER, *ORDER),
     )
 )
