@@ -191,7 +191,7 @@ def test_answers_are_the_references_and_left_padded_batches_give_what_single_cal
         assert torch.equal(again[:, -6:], torch.stack(each)), more
     streamed = list[int]()
 
-    class Reader(formers.generation.streamers.BaseStreamer):
+    class Reader(formers.BaseStreamer):
         def put(self, value: Any) -> None:
             streamed.extend(value.flatten().tolist())
 

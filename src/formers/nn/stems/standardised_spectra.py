@@ -99,9 +99,9 @@ class StandardisedStem(SpectrumStem):
         """[B, frames, bins] -> [B * spans, T, E], zeros behind the last; flat rows where nobody looks."""
         read, mask = leaf(node, "strided"), given.get(MASK)
         x = read(leaf(node, "standard")(given[self.spec.reads].to(next(read.parameters()).dtype)))
-        real = None if mask is None else super().rows_mask(mask, given)
+        real = None if mask is None else self._cut(super().rows_mask(mask, given))
         if real is not None and (recording() or not bool(real.all())):
-            pass_.memo.put(spec.REAL_ROWS, self._cut(real))
+            pass_.memo.put(spec.REAL_ROWS, real)
         x = self._cut(x)
         return x if pass_.watched else pass_.layout.pack(x)
 
