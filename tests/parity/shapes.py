@@ -960,8 +960,9 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
         config.is_decoder = True
         if model_type == "big_bird":  # by blocks the reference's decoder sees what is to come
             config.attention_type = "original_full"
-    if model_type in ("gemma2", "data2vec-vision"):
-        config._attn_implementation = "eager"  # others leave the cap, or weights, out
+    if model_type in ("gemma2", "data2vec-vision", "phi4_multimodal_vision"):
+        # others leave the cap, or weights, out, or hide patches from those before them where none is padding
+        config._attn_implementation = "eager"
     return config
 
 
