@@ -118,7 +118,7 @@ def _cut(laid: Any, seen: Size, now: Mapping[str, Any], edge: int, across: int) 
     whole = interpolate(torch.from_numpy(values), (edge, edge), mode=mode, align_corners=corners).numpy()
     down, wide = laid.shape[0] // edge, laid.shape[1] // edge
     parts = values.reshape(-1, down, edge, wide, edge).transpose(1, 3, 0, 2, 4)
-    parts = parts.reshape(down * wide, -1, edge, edge)
+    crops = parts.reshape(down * wide, -1, edge, edge)
     mask, patch = np.ones((down * across, wide * across), np.float32), edge // across
     bare = [(room - used) // patch for room, used in zip(laid.shape[:2], seen, strict=True)]
     mask[mask.shape[0] - bare[0] :] = 0
@@ -127,8 +127,8 @@ def _cut(laid: Any, seen: Size, now: Mapping[str, Any], edge: int, across: int) 
     half = each[:, :, ::2, ::2]
     rows = int(half[:, 0, :, 0].sum())
     tokens = int(half.sum()) + rows + 1 + half.shape[2] * (half.shape[2] + 1)
-    each = each.reshape(-1, across, across)
-    return np.concatenate((whole, parts)), np.concatenate((np.ones_like(each[:1]), each)), tokens
+    masks = each.reshape(-1, across, across)
+    return np.concatenate((whole, crops)), np.concatenate((np.ones_like(masks[:1]), masks)), tokens
 
 
 def _filled(rows: Any, count: int, value: int) -> Any:

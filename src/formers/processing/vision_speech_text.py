@@ -31,7 +31,7 @@ class ShowingAndHearingProcessor(ShowingProcessor):
         self._fillers["audio"] = self.audio_token, self.audio_token_id
 
     @property
-    def feature_extractor(self) -> Any:  # type: ignore[override]  # as other processors call it
+    def feature_extractor(self) -> Any:
         """What prepares sounds."""
         return self.audio_processor
 

@@ -102,7 +102,7 @@ class AttendFavouring(Attend):
         found, real = super()._bias(node, flow, q, k, query, key), flow.pass_.memo.get(spec.REAL_ROWS)
         if real is None:
             return found
-        favour = real.to(q.dtype)[:, None, None] * self.spec.favour
+        favour: Tensor = real.to(q.dtype)[:, None, None] * self.spec.favour
         return favour.expand(-1, -1, q.shape[2], -1) if found is None else found + favour
 
 
