@@ -46,7 +46,7 @@ _CONFORMER: dict[str, Any] = {
 WITHIN = {"phi4_multimodal_audio": _CONFORMER}
 _BOTH: dict[str, Any] = {
     **{**DECODER, "num_hidden_layers": 2, "vision_config": _CROPS, "audio_config": _CONFORMER},
-    **{"original_max_position_embeddings": 12, "max_position_embeddings": 48},
+    **{"original_max_position_embeddings": 28, "max_position_embeddings": 48},
     "rope_parameters": {
         **{"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 0.75},
         **{"short_factor": [1.0, 1.1, 1.2], "long_factor": [1.0, 2.0, 3.0]},
