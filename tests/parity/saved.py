@@ -21,7 +21,8 @@ def the_reference_loads(theirs: Any, inputs: dict[str, Any], folder: Path, saved
     assert (saved / weights).read_bytes() == (folder / weights).read_bytes()
     if _settings(theirs, saved) == _settings(theirs, folder):
         return
-    again, info = type(theirs).from_pretrained(saved, output_loading_info=True)
+    kind = {"attn_implementation": theirs.config._attn_implementation}
+    again, info = type(theirs).from_pretrained(saved, output_loading_info=True, **kind)
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
     with torch.no_grad():
         wanted, found = (model(**inputs)[0] for model in (theirs, again.eval()))

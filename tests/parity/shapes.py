@@ -960,8 +960,9 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
         config.is_decoder = True
         if model_type == "big_bird":  # by blocks the reference's decoder sees what is to come
             config.attention_type = "original_full"
-    if model_type in ("gemma2", "data2vec-vision"):
-        config._attn_implementation = "eager"  # others leave the cap, or weights, out
+    if model_type in ("gemma2", "data2vec-vision", "phi4_multimodal_vision"):
+        # others leave the cap, or weights, out, or hide patches from those before them where none is padding
+        config._attn_implementation = "eager"
     return config
 
 
@@ -1128,6 +1129,8 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
         seen = shown(pages, ids, mask)
     if "feature_attention_mask" in names:
         seen = joined_shapes.heard(config, ids, mask)
+    if "audio_embed_sizes" in names:
+        seen = joined_shapes.shown_and_heard(config, ids, mask)
     if _segmented(config) or hasattr(config, "block_per_row"):
         # there the reference fails, or hides another row's keys
         mask.fill_(1)
@@ -1177,7 +1180,7 @@ def inputs_of(model: Any, **options: Any) -> dict[str, Any]:
     if type(model).__name__ == "BlipForQuestionAnswering":  # which writes answers
         mask.fill_(1)  # the reference's answers see the padding of questions
         seen["decoder_input_ids"] = ids[:, 1:6]
-    if "image_attention_mask" in names:
+    if "image_attention_mask" in names and "audio_embed_sizes" not in names:
         mask.fill_(1)  # states of both have columns of padding too, which are compared by themselves
     if "codebook_pixel_values" in names:
         seen |= united_shapes.hidden(ids)
@@ -1246,6 +1249,8 @@ def _length(config: Any) -> int:
     config = getattr(config, "vlm_config", config)
     if config.model_type in vision_tiled_shapes.SHAPES or _sized(config):
         return vision_tiled_shapes.LENGTH
+    if hasattr(config, "audio_config") and hasattr(config, "vision_config"):
+        return joined_shapes.SHOWN_AND_HEARD
     if hasattr(config, "image_token_index") or config.model_type == "florence2":
         return 19 + 8 * (config.model_type == "paligemma")
     if hasattr(config, "block_per_row"):

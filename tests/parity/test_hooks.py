@@ -109,6 +109,8 @@ ONLY_THERE = {
     "grounding-dino": re.compile(r"\.(encoder|self)_attn\.attn$|(^|\.)backbone$"),
     "table-transformer": re.compile(r"(^|\.)backbone$"),  # it holds places beside maps, and is not called
     "yolos": re.compile(r"\.interpolation$"),  # what stretches positions has no node of its own
+    # the table of distances stands for itself
+    "phi4_multimodal_audio": re.compile(r"^relative_attention_bias_layer$"),
     "recurrent_gemma": re.compile(r"\.temporal_block\.rotary_emb$"),  # here all layers share the turns
     "falcon": re.compile(r"(^|\.)rotary_emb$"),  # it fires where slopes stand for positions too
     # what makes a kernel of its directions and lengths, which has no weights

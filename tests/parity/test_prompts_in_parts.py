@@ -11,7 +11,7 @@ import formers
 from formers.models.registry import family_of
 from tests.parity.shapes import MORE, SHAPES, inputs_of
 
-KINDS = ["gemma3", "llava", "paligemma", "qwen2_audio", "qwen2_vl", "qwen3_vl"]
+KINDS = ["gemma3", "llava", "paligemma", "phi4_multimodal", "qwen2_audio", "qwen2_vl", "qwen3_vl"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

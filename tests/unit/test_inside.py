@@ -392,6 +392,16 @@ _OTHERS["qwen2_audio_encoder"] = {
     **{"num_mel_bins": 8, "max_source_positions": 10},
 }
 _OTHERS["qwen2_audio"] = {"text_config": _GROUPED, "audio_config": _OTHERS["qwen2_audio_encoder"]}
+_OTHERS["phi4_multimodal_vision"] = _IMAGE
+_OTHERS["phi4_multimodal_audio"] = {
+    **{"hidden_size": 32, "num_blocks": 2, "num_attention_heads": 4, "intermediate_size": 48},
+    **{"ext_pw_out_channel": 32, "depthwise_separable_out_channel": 32, "nemo_conv_channels": 4},
+    "input_size": 32,
+}
+_OTHERS["phi4_multimodal"] = {
+    **{**_GROUPED, "pad_token_id": 0, "vision_config": _OTHERS["phi4_multimodal_vision"]},
+    "audio_config": _OTHERS["phi4_multimodal_audio"],
+}
 _HALF = {**_GROUPED, "head_dim": 8, "pad_token_id": 0}
 _OTHERS["t5gemma"] = {"encoder": _HALF, "decoder": _HALF}
 _TOWER = {"model_type": "bert", **_BERT, "pad_token_id": 0}

@@ -616,8 +616,8 @@ def asked(value: bool | list[int] | None, config: PretrainedConfig, name: str) -
     return bool(getattr(config, name, False)) if value is None else bool(value)
 
 
-def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedConfig) -> Any:
-    """The record, or its values as a tuple where the caller or the config wants that.
+def returned(output: ModelOutput | Tensor, return_dict: bool | None, config: PretrainedConfig) -> Any:
+    """The record, or its values as a tuple where the caller or the config wants that; a tensor stays one.
 
     Raises:
         TypeError: for a tensor, which was meant for another place.
@@ -625,7 +625,7 @@ def returned(output: ModelOutput, return_dict: bool | None, config: PretrainedCo
     if isinstance(return_dict, Tensor):
         raise TypeError("return_dict is True or False, not a tensor; pass labels and the like by name")
     wanted = getattr(config, "return_dict", True) if return_dict is None else return_dict
-    return output if wanted else output.to_tuple()
+    return output if wanted or isinstance(output, Tensor) else output.to_tuple()
 
 
 def without_older(model: Any, keywords: Mapping[str, Any], where: str) -> dict[str, Any]:

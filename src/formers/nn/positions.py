@@ -334,6 +334,20 @@ class Buckets:
 
 
 @dataclass(frozen=True)
+class ClippedDistances(Buckets):
+    """A bias for every distance up to `distance`, that of the farthest for all beyond; `count` of them.
+
+    Shaw et al. 2018, arXiv:1803.02155, section 3.2, of scores. Two sides have biases of their own.
+    """
+
+    def of(self, offset: Tensor) -> Tensor:
+        """Bias of every offset, see `Buckets.of`."""
+        if self.two_sided:
+            return offset.clamp(-self.distance, self.distance - 1) + self.distance
+        return offset.abs().clamp(max=self.distance - 1)
+
+
+@dataclass(frozen=True)
 class PageBuckets:
     """Biases by how far apart two places of a page stand: in the order of reading, and across and down.
 

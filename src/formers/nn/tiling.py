@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -63,3 +64,47 @@ def shuffled(maps: Tensor, square: int) -> Tensor:
         raise ValueError(f"{down} x {across} patches are no whole squares of {square} x {square}")
     parts = maps.reshape(count, down // square, square, across // square, square, width)
     return parts.transpose(2, 3).reshape(count, down // square, across // square, square * square * width)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A picture in crops of one size, whose lower and right edges may show nothing.
+
+    Attributes:
+        grid: crops down and across.
+        edge: vectors along a side of a crop.
+        useful: vectors down and across that show something.
+    """
+
+    grid: tuple[int, int]
+    edge: int
+    useful: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        """How many vectors stand for it, see `useful_lines`."""
+        down, across = self.useful
+        return down * (across + 1) + 1 + self.edge * (self.edge + 1)
+
+
+def useful_lines(canvas: Canvas, crops: Tensor, end: Tensor, between: Tensor) -> Tensor:
+    """Lines of a picture's crops, a vector, and lines of the whole of it: [N, E].
+
+    Microsoft 2025, arXiv:2503.01743, section 2.1.1.
+
+    Args:
+        canvas: how the picture was cut.
+        crops: [1 + n, edge * edge, E], the first of the whole of it; what is behind those of the grid is not
+            read.
+        end: [E], what ends every line.
+        between: [E], what stands before the lines of the whole.
+    """
+    edge, (down, across) = canvas.edge, canvas.useful
+    parts = crops[1 : 1 + math.prod(canvas.grid)].reshape(*canvas.grid, edge, edge, -1).transpose(1, 2)
+    laid = parts.flatten(2, 3).flatten(0, 1)[:down, :across]  # [down, across, E]
+    lines = (
+        torch.cat((one, end.expand(len(one), 1, -1)), dim=1).flatten(0, 1)
+        for one in (laid, crops[0].reshape(edge, edge, -1))
+    )
+    first, whole = lines
+    return torch.cat((first, between[None], whole))

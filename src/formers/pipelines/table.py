@@ -151,6 +151,7 @@ TASKS = (
             *("GotOcr2ForConditionalGeneration", "LlavaNextVideoForConditionalGeneration"),
             "Kosmos2ForConditionalGeneration",
         ),
+        also=("Phi4MultimodalForCausalLM",),
         kind="multimodal",
     ),
     Task(  # likewise, and behind it: models that read pictures alone are asked about those
@@ -158,7 +159,7 @@ TASKS = (
         "formers.pipelines.image.any_to_any:AnyToAnyPipeline",
         model_classes=("AutoModelForMultimodalLM",),
         default=("google/gemma-3n-E4B-it", "c1221e9"),
-        heads=("Qwen2AudioForConditionalGeneration",),
+        heads=("Phi4MultimodalForCausalLM", "Qwen2AudioForConditionalGeneration"),
         also=("ForConditionalGeneration", "ForCausalLM"),
         kind="multimodal",
     ),

@@ -14,6 +14,7 @@ from formers.processing.audio.extractor import SequenceFeatureExtractor
 from formers.processing.audio.recipes import CLASSES as SOUND_CLASSES
 from formers.processing.audio.recipes import MODEL_TYPES as SOUND_MODEL_TYPES
 from formers.processing.audio.recipes import RECIPES as SOUND_RECIPES
+from formers.processing.crops_and_whole import CropsImageProcessor
 from formers.processing.detection_inputs import ObjectImageProcessor
 from formers.processing.dynamic_tiles import CanvasImageProcessor
 from formers.processing.grid_video import FrameFilmProcessor, GridFilmProcessor
@@ -74,6 +75,7 @@ def _class_of(family: str) -> type[BaseImageProcessor]:
     base = FormImageProcessor if recipe.forms else base
     base = PinnedImageProcessor if recipe.pinned else base
     base = TimmImageProcessor if "crop_mode" in recipe.settings else base
+    base = CropsImageProcessor if recipe.crops else base
     return type(name, (base,), {"recipe": recipe, "__doc__": says, **own})
 
 

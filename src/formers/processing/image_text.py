@@ -212,10 +212,14 @@ class ProcessorMixin(Chatting, Saving):
             parts |= loaded_parts(cls, pretrained_model_name_or_path, hub, rest)
         elif "image_processor" in cls.attributes:
             parts["image_processor"] = cls._image_processor(pretrained_model_name_or_path, {**hub, **rest})
-        if "feature_extractor" in cls.attributes and cls.pair is not None:
-            parts["feature_extractor"] = AutoFeatureExtractor.from_pretrained(
-                pretrained_model_name_or_path, **hub, **rest
-            )
+        for name in ("feature_extractor", "audio_processor") if cls.pair is not None else ():
+            if name in cls.attributes:
+                known = (
+                    rest if name == "feature_extractor" else {}
+                )  # beside pictures, whose settings those are
+                parts[name] = AutoFeatureExtractor.from_pretrained(
+                    pretrained_model_name_or_path, **hub, **known
+                )
         if "video_processor" in cls.attributes and cls.pair is not None:
             films = named_films(f"{cls.pair.films}VideoProcessor")
             known = {name: rest[name] for name in [*rest] if name in films.known_settings()}

@@ -493,6 +493,17 @@ PAIRS: dict[str, Pair] = {
             _SPOKEN_CHATS,
         ),
     ),
+    "Phi4Multimodal": Pair(
+        "Phi4Multimodal",
+        ("phi4_multimodal",),
+        unread=_TYPES,
+        shows=Shows(
+            "told",
+            "<|endoftext10|>",
+            marks={"audio_token": "<|endoftext11|>"},
+            untold=("num_img_tokens",),
+        ),
+    ),
     "Pix2Struct": Pair(
         "Pix2Struct",
         ("pix2struct",),

@@ -123,7 +123,7 @@ class ShowingProcessor(ProcessorMixin):
     def _made(
         self, images: Any, text: Any, videos: Any, options: dict[str, Any]
     ) -> tuple[BatchFeature, list[Grown]]:
-        if images is None and text is None and videos is None:
+        if images is None and text is None and videos is None and options.get("audio") is None:
             raise ValueError(f"{type(self).__name__} needs images=, text= or both")
         if text is not None and any(is_picture(one) for one in listed(text)):
             images, text = text, images  # older versions take the text first
@@ -139,11 +139,11 @@ class ShowingProcessor(ProcessorMixin):
             for_pictures[name] = math.prod(getattr(self, factor) for factor in factors)
         texts = None if text is None else self._texts(text)
         for_films = self._of_films(for_pictures)
+        found, pieces = self._heard(texts, for_pictures)
         if texts is not None:
             self._agree(texts, images, "image")
             if self._shows().films:
                 self._agree(texts, None if videos is None else every_film(videos), "video")
-        found, pieces = dict[str, Any](), dict[str, Iterator[str]]()
         if images is not None:
             pictures = listed(images)
             given = self._by_text(texts, images) if self._shows().by_text else images
@@ -183,6 +183,12 @@ class ShowingProcessor(ProcessorMixin):
             found.pop(name, None)
         return BatchFeature(found, for_texts.get("return_tensors")), grown
 
+    def _heard(
+        self, texts: Sequence[str] | None, options: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Iterator[str]]]:
+        """What sounds become, by name, and what stands for them in texts; taken out of `options`."""
+        return {}, {}
+
     def _expanded(
         self, texts: list[str], pieces: Mapping[str, Iterator[str]]
     ) -> tuple[list[str], list[Grown]]:
@@ -194,7 +200,7 @@ class ShowingProcessor(ProcessorMixin):
         return {}
 
     def _texts(self, text: Any) -> list[str]:
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = list(text) if isinstance(text, (list, tuple)) else [text]
         if not all(isinstance(one, str) for one in texts):
             raise TypeError("text is one text or a list of texts")
         return texts
@@ -217,7 +223,7 @@ class ShowingProcessor(ProcessorMixin):
                     raise ValueError(
                         f"text {place} shows {count} {kind}s by {token}, but {given} are given for it"
                     )
-        given = len(shown if kind == "video" else listed(shown))
+        given = len(listed(shown) if kind == "image" else shown)
         if sum(asked) != given:
             raise ValueError(
                 f"the texts show {sum(asked)} {kind}s by {token}, but {given} are given: write {token} once "

@@ -141,6 +141,11 @@ def squares(processor: Any, made: Mapping[str, Any], index: int) -> str:
     return "".join(f"{line}\n" for line in lines) + f"\n{whole}"
 
 
+def told(processor: Any, made: Mapping[str, Any], index: int) -> str:
+    """As many tokens as the image processor says."""
+    return str(processor.image_token) * int(made["num_img_tokens"][index])
+
+
 def _whole_square(processor: Any) -> str:
     """What stands for all of a picture as one square."""
     around, tokens = processor.fake_image_token, processor.image_token * int(processor.image_seq_len)
@@ -248,6 +253,7 @@ RULES: dict[str, Callable[[Any, Mapping[str, Any], int], str]] = {
     "patches_of_one_size": patches_of_one_size,
     "quarters": quarters,
     "squares": squares,
+    "told": told,
 }
 FILM_RULES: dict[str, Callable[[Any, Mapping[str, Any], int, Any], str]] = {
     "blocks": film_blocks,

@@ -36,6 +36,7 @@ from formers.processing.task_prompts import TaskPromptProcessor
 from formers.processing.task_texts import TaskedProcessor
 from formers.processing.transducer_text import TranscriptProcessor
 from formers.processing.video_mask_inputs import FollowingPrompts
+from formers.processing.vision_speech_text import ShowingAndHearingProcessor
 
 
 @functools.cache
@@ -54,6 +55,7 @@ def _class_of(family: str) -> type[ProcessorMixin]:
         base = FencedShowingProcessor if pair.shows.fenced else base
         base = CrossShowingProcessor if pair.shows.crosses else base
         base = PageReadingProcessor if pair.shows.reads_out else base
+        base = ShowingAndHearingProcessor if "audio_token" in pair.shows.marks else base
         found = PromptRetrievalProcessor if pair.shows.prompts else RetrievalProcessor
         base = found if pair.shows.retrieves else base
     base = PageProcessor if pair.pages else QueryTextProcessor if pair.asks else base

@@ -78,6 +78,7 @@ class Recipe:
             `alone`: those that are not alone in their list are not cut.
         squares: they come text by text, and are read in squares and whole.
         sized: their sizes come along.
+        crops: they are read whole, and in crops of a canvas that they fill from the upper left.
         quarters: likewise in four parts of any size.
         covering: likewise of a canvas in which it lies with the least growth.
         canvas: they are read in tiles of a canvas of their form, and whole.
@@ -111,6 +112,7 @@ class Recipe:
     canvas: bool = False
     forms: bool = False
     sized: bool = False
+    crops: bool = False
     model_types: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
 

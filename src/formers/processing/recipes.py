@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from formers.processing.audio.recipes import CLASSES as SOUNDS
 from formers.processing.recipe import (
     BICUBIC,
     BILINEAR,
@@ -432,6 +433,14 @@ RECIPES: dict[str, Recipe] = {
         model_types=("segformer", "upernet"),
         answers=_SEMANTIC,
     ),
+    "Phi4Multimodal": Recipe(
+        {
+            **{**_HALF, "resample": BICUBIC, "size": sides(448), "do_convert_rgb": True},
+            **{"patch_size": 14, "dynamic_hd": 36},
+        },
+        crops=True,
+        model_types=("phi4_multimodal",),
+    ),
     "Pix2Struct": Recipe(
         {
             **{"do_normalize": True, "do_convert_rgb": True, "rescale_factor": None},
@@ -501,4 +510,5 @@ CLASSES = {
     f"{name}{ending}": name
     for name in RECIPES
     for ending in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor")
+    if f"{name}{ending}" not in SOUNDS  # which have no older name for what prepares pictures
 }

@@ -58,6 +58,7 @@ class Settings(Saving):
     """Settings by the names of `preprocessor_config.json`, which are attributes too."""
 
     part: ClassVar[str] = ""  # what the settings are called in the file of a processor of several parts
+    also: ClassVar[tuple[str, ...]] = ()  # what else they may be called there
     _names: list[str]
 
     def __init__(self, **settings: Any) -> None:
@@ -82,9 +83,10 @@ class Settings(Saving):
             return read_json_object(name), rest
         source = Source.of(name, **hub)
         nested = source.find(NESTED_FILE)
-        found = read_json_object(nested).get(cls.part) if nested is not None else None
-        if isinstance(found, dict):
-            return found, rest
+        said = read_json_object(nested) if nested is not None else {}
+        for one in (cls.part, *cls.also):
+            if isinstance(said.get(one), dict):
+                return said[one], rest
         return read_json_object(source.get(FILE)), rest
 
     @classmethod

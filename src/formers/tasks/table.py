@@ -31,7 +31,10 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         TASKS["text_to_waveform"].says,
     ),
     "AutoModelForDepthEstimation": (("depth_estimation", "metric_depth"), TASKS["depth_estimation"].says),
-    "AutoModelForCausalLM": (("causal_lm", "permuted_lm", "any_lm", "captions"), TASKS["causal_lm"].says),
+    "AutoModelForCausalLM": (
+        ("causal_lm", "permuted_lm", "any_lm", "captions", "multimodal_lm"),
+        TASKS["causal_lm"].says,
+    ),
     "AutoModelForMaskedLM": (
         ("masked_lm", "any_lm", "hidden_entities", "seq2seq_lm"),
         TASKS["masked_lm"].says,
@@ -84,6 +87,7 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         (
             *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
             *("instructed_texts", "pictured_generation", "picture_texts", "latent_query_texts"),
+            "multimodal_lm",
         ),
         TASKS["image_text_to_text"].says,
     ),
@@ -91,13 +95,20 @@ _WIDER: dict[str, tuple[tuple[str, ...], str]] = {
         (
             *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
             *("instructed_texts", "pictured_generation", "picture_texts", "latent_query_texts"),
+            "multimodal_lm",
         ),
         "The older name: turn an image, or an image and a text, into text.",
     ),
     "AutoModelForMultimodalLM": (
         (
             *("image_text_to_text", "joined_captions", "captions", "described_captions", "bridged_texts"),
-            *("instructed_texts", "audio_text_to_text", "picture_texts", "latent_query_texts"),
+            *(
+                "multimodal_lm",
+                "instructed_texts",
+                "audio_text_to_text",
+                "picture_texts",
+                "latent_query_texts",
+            ),
         ),
         "Answer in text to texts, images and sounds.",
     ),

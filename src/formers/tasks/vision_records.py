@@ -79,6 +79,14 @@ SENSED: tuple[Task, ...] = (
         shifts=True,
     ),
     Task(
+        "multimodal_lm",
+        ("language_model", "CausalLM"),
+        "AutoModelForMultimodalLM",
+        "Answer in text to texts, images and sounds.",
+        "any-to-any",
+        shifts=True,
+    ),
+    Task(
         "bridged_matches",
         ("query_bridge", "BridgedMatches"),
         "",

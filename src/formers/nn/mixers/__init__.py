@@ -13,7 +13,12 @@ from formers.nn.mixers.bottleneck import Narrow, wide_values_steps, widen_steps
 from formers.nn.mixers.channels import Turn, channels_steps
 from formers.nn.mixers.chunked import chunked_steps
 from formers.nn.mixers.conditional import conditional_steps
-from formers.nn.mixers.conformer import distant_steps, gated_convolution_steps
+from formers.nn.mixers.conformer import (
+    distant_steps,
+    favouring_steps,
+    gated_convolution_steps,
+    separable_convolution_steps,
+)
 from formers.nn.mixers.convolutional_feedforward import convolved_steps
 from formers.nn.mixers.deformable import deformable_steps
 from formers.nn.mixers.delta_rule import delta_rule_steps
@@ -76,6 +81,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.Disentangled: disentangled_steps,
     spec.Distant: distant_steps,
     spec.Experts: experts_steps,
+    spec.Favouring: favouring_steps,
     spec.FeedForward: feedforward_steps,
     spec.FutureTokens: foresight_steps,
     spec.Fourier: fourier_steps,
@@ -98,6 +104,7 @@ STEPS: dict[type[Any], Callable[[Any, int], list[Step]]] = {
     spec.MultiResolution: resolved_steps,
     spec.Relative: relative_steps,
     spec.Scan: scan_steps,
+    spec.SeparableConvolution: separable_convolution_steps,
     spec.SpanConvolution: span_steps,
     spec.WideValues: wide_values_steps,
     spec.GatedRelativeBias: weighed_steps,

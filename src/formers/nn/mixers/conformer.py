@@ -14,7 +14,7 @@ from formers.nn import spec
 from formers.nn.activations import Activation
 from formers.nn.attend import Scores
 from formers.nn.dropout import Dropout, drop
-from formers.nn.fresh import Normal, Uniform, alternating, begins
+from formers.nn.fresh import Constant, Normal, Uniform, alternating, begins
 from formers.nn.kernels import hooked, project
 from formers.nn.leaves import linear, norm
 from formers.nn.mixers.attention import Attend
@@ -92,6 +92,91 @@ class AttendDistant(Attend):
         return super()._mix(node, flow, q, k, v, scores, name)
 
 
+class AttendFavouring(Attend):
+    """What the heads read and mix, before the output projection."""
+
+    spec: spec.Favouring
+
+    def _bias(self, node: Any, flow: Flow, q: Tensor, k: Tensor, query: Tensor, key: Tensor) -> Tensor | None:
+        """[b, H, T, T]: what distances and callers add, and what is added for real keys."""
+        found, real = super()._bias(node, flow, q, k, query, key), flow.pass_.memo.get(spec.REAL_ROWS)
+        if real is None:
+            return found
+        favour: Tensor = real.to(q.dtype)[:, None, None] * self.spec.favour
+        return favour.expand(-1, -1, q.shape[2], -1) if found is None else found + favour
+
+
+class GatedPointwise(nn.Module):
+    """A layer over single places whose halves weigh each other, each with a bias of its own.
+
+    Args:
+        width: of what is read and made.
+        gate: activation of the second half.
+    """
+
+    row_wise = True
+
+    def __init__(self, width: int, gate: str) -> None:
+        super().__init__()
+        self.ext_pw_conv_1d = nn.Conv1d(width, 2 * width, 1)
+        self.glu_act = Activation(gate)
+        self.b1, self.b2 = (nn.Parameter(torch.zeros(1, width, 1)) for _ in range(2))
+        begins(self, b1=Constant(0.0), b2=Constant(0.0))
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, T, E] -> [B, T, E]."""
+        value, gate = self.ext_pw_conv_1d(hidden_states.transpose(1, 2)).chunk(2, dim=1)
+        found: Tensor = (value + self.b1) * self.glu_act(gate + self.b2)
+        return found.transpose(1, 2)
+
+
+class ApartConvolution(nn.Module):
+    """A convolution by feature, which reads zeros on both sides, and one over single places.
+
+    Args:
+        width: of what is read and made.
+        kernel, wider: see `spec.SeparableConvolution`.
+    """
+
+    row_wise = True
+
+    def __init__(self, width: int, kernel: int, wider: int) -> None:
+        super().__init__()
+        self.dw_conv = nn.Conv1d(width, width * wider, kernel, padding=kernel - 1, groups=width)
+        self.pw_conv = nn.Conv1d(width * wider, width, 1)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, E, T] -> [B, E, T + kernel - 1]."""
+        found: Tensor = self.pw_conv(self.dw_conv(hidden_states))
+        return found
+
+
+class GlideApart(Step):
+    """All of a separable convolution. [.., E] -> [.., E]."""
+
+    begins = True
+
+    def __init__(self, s: spec.SeparableConvolution, width: int) -> None:
+        super().__init__()
+        self.leaves = {
+            "conv_gated": partial(GatedPointwise, width, s.gate),
+            "conv_apart": partial(ApartConvolution, width, s.kernel, s.wider),
+            "conv_act": lambda: Activation(s.act),
+            "conv_out": lambda: nn.Conv1d(width, width, 1),
+            "conv_dropout": lambda: Dropout(s.dropout),
+        }
+
+    def run(self, node: Any, flow: Flow) -> None:
+        """Read every sequence by itself."""
+
+        def read(x: Tensor) -> Tensor:
+            made = leaf(node, "conv_apart")(leaf(node, "conv_gated")(x).transpose(1, 2))
+            found: Tensor = leaf(node, "conv_out")(leaf(node, "conv_act")(made[..., : x.shape[1]]))
+            return found.transpose(1, 2)
+
+        flow.x = leaf(node, "conv_dropout")(by_sequence(flow, read, flow.x))
+
+
 class Glide(Step):
     """All of a gated convolution. [.., E] -> [.., E]."""
 
@@ -164,12 +249,25 @@ def _along(s: spec.GatedConvolution, width: int) -> nn.Conv1d:
     return fresh_convolution(conv, s.kernel)
 
 
+def _back(s: spec.Attention, width: int) -> Project:
+    return Project("o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
+
+
 def distant_steps(s: spec.Distant, width: int) -> list[Step]:
     """Attend, project back."""
-    out = Project("o", lambda: linear(s.linear, s.heads.query * s.heads.width, width, s.out_bias))
-    return [AttendDistant(s, width), out]
+    return [AttendDistant(s, width), _back(s, width)]
 
 
 def gated_convolution_steps(s: spec.GatedConvolution, width: int) -> list[Step]:
     """One step: its leaves read time last."""
     return [Glide(s, width)]
+
+
+def favouring_steps(s: spec.Favouring, width: int) -> list[Step]:
+    """Attend, project back."""
+    return [AttendFavouring(s, width), _back(s, width)]
+
+
+def separable_convolution_steps(s: spec.SeparableConvolution, width: int) -> list[Step]:
+    """One step: what it holds reads time last."""
+    return [GlideApart(s, width)]

@@ -24,12 +24,19 @@ from formers.nn.spec.audio_stems import (
     GatedSubsampling,
     RawSamples,
     Spans,
+    StandardisedSpectra,
     StridedSpectra,
     Waves,
 )
 from formers.nn.spec.codebooks import Codes, tables_of
 from formers.nn.spec.conditional import Conditional
-from formers.nn.spec.conformer import Distant, GatedConvolution
+from formers.nn.spec.conformer import (
+    REAL_ROWS,
+    Distant,
+    Favouring,
+    GatedConvolution,
+    SeparableConvolution,
+)
 from formers.nn.spec.deformable import Deformable
 from formers.nn.spec.divided_attention import Divided, Films
 from formers.nn.spec.dynamic_resolution import Averaged, GridPatches, Merged, SizedPatches
@@ -121,6 +128,7 @@ from formers.nn.spec.values import (
 )
 
 __all__ = [
+    "REAL_ROWS",
     "Arithmetic",
     "Asked",
     "Attention",
@@ -154,6 +162,7 @@ __all__ = [
     "EntityAware",
     "EntityTokens",
     "Experts",
+    "Favouring",
     "FeatureMapPatches",
     "FeedForward",
     "Films",
@@ -214,6 +223,7 @@ __all__ = [
     "SaidFrames",
     "SaidRows",
     "Scan",
+    "SeparableConvolution",
     "SharedOffsets",
     "SharedPatches",
     "ShortConvolution",
@@ -226,6 +236,7 @@ __all__ = [
     "Spectrograms",
     "Stack",
     "Stages",
+    "StandardisedSpectra",
     "StateRows",
     "Stem",
     "StridedSpectra",

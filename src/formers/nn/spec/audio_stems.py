@@ -228,3 +228,23 @@ class StridedSpectra:
         for _ in range(self.count):
             frames = self.fewer(frames)
         return frames
+
+
+@dataclass(frozen=True)
+class StandardisedSpectra(StridedSpectra):
+    """Likewise of numbers less their mean and over their deviation, both fixed; padding is read.
+
+    Roles: `standard`, a module of both, which says which rows are real (`REAL_ROWS`); `strided`.
+
+    Attributes:
+        activation: behind every convolution.
+        span: rows of a longer sound are cut into spans of so many, each a sequence by itself.
+    """
+
+    activation: str = "relu"
+    span: int = 500
+    reads = "hidden_states"
+
+    def spans(self, rows: int) -> tuple[int, int]:
+        """How many sequences so many rows become, and of how many rows each."""
+        return (1, rows) if rows <= self.span else (-(-rows // self.span), self.span)

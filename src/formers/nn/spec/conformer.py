@@ -36,6 +36,58 @@ class Distant(Attention):
 
 
 @dataclass(frozen=True)
+class Favouring(Attention):
+    """Attention that hides no padding: what is real gets `favour` more in the scores.
+
+    A pass says under `REAL_ROWS` what is, [B, T], bool; where it does not, all is.
+    """
+
+    favour: float = 1.0
+
+    @property
+    def reads_padding(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def first_alone(self) -> bool:
+        """Never: biases are of whole rows."""
+        return False
+
+
+REAL_ROWS = "real rows"
+
+
+@dataclass(frozen=True)
+class SeparableConvolution:
+    """A gated linear unit, a convolution along time in two parts, an activation, a linear layer.
+
+    The first part is by feature and looks back alone, the second by place (Chollet 2017, arXiv:1610.02357).
+    Roles: `conv_gated`, `conv_apart`, modules of each; `conv_act`, `conv_out`, `conv_dropout`.
+
+    Attributes:
+        kernel: places that the first part reads.
+        wider: how many features it makes of each.
+        gate: activation of the half that weighs.
+        act: activation behind the second part.
+        dropout: on the result.
+    """
+
+    kernel: int
+    wider: int = 1
+    gate: str = "silu"
+    act: str = "silu"
+    dropout: float = 0.0
+    causal: Literal[False] = field(default=False, init=False, repr=False)
+    by_distance: Literal[True] = field(default=True, init=False, repr=False)
+    needs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    honours_masks: Literal[False] = field(default=False, init=False, repr=False)
+    reads_padding: Literal[True] = field(default=True, init=False, repr=False)
+    slot: None = field(default=None, init=False, repr=False)
+    first_alone: Literal[False] = field(default=False, init=False, repr=False)
+
+
+@dataclass(frozen=True)
 class GatedConvolution:
     """A gated linear unit, a convolution along time by feature, a norm, an activation, a linear layer.
 

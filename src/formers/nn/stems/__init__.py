@@ -39,6 +39,7 @@ from formers.nn.stems.speech import (
     SaidRowStem,
     WavedTokenStem,
 )
+from formers.nn.stems.standardised_spectra import StandardisedStem
 from formers.nn.stems.state_rows import StateRowStem
 from formers.nn.stems.strided_spectra import StridedStem
 from formers.nn.stems.subsampled_spectra import GatedSubsamplingStem
@@ -87,6 +88,7 @@ STEMS: dict[type[Any], type[Stem]] = {
     spec.SizedPatches: SizedPatchStem,
     spec.VisiblePatches: VisiblePatchStem,
     spec.Spectrograms: SpectrogramStem,
+    spec.StandardisedSpectra: StandardisedStem,
     spec.StridedSpectra: StridedStem,
     spec.GatedSubsampling: GatedSubsamplingStem,
     spec.TilePatches: TilePatchStem,

@@ -52,30 +52,30 @@ class SpectrumStem(Stem):
 
     def shape(self, given: Mapping[str, Any]) -> tuple[int, int]:
         """B, and the rows that the frames make."""
-        frames, bins = given.get("input_features"), self.spec.bins
+        name, bins = self.spec.reads, self.spec.bins
+        frames = given.get(name)
         if not isinstance(frames, Tensor) or not frames.is_floating_point():
             raise TypeError(
-                f"the model reads input_features as a floating tensor [B, frames, {bins}], not "
+                f"the model reads {name} as a floating tensor [B, frames, {bins}], not "
                 f"{getattr(frames, 'dtype', type(frames).__name__)}: a feature extractor makes it from sounds"
             )
         if frames.dim() != 3 or frames.shape[2] != bins or not frames.shape[1]:
-            raise ValueError(f"input_features must have shape [B, frames, {bins}], not {list(frames.shape)}")
+            raise ValueError(f"{name} must have shape [B, frames, {bins}], not {list(frames.shape)}")
         return size(frames.shape[0]), size(self.spec.rows(frames.shape[1]))
 
     def rows_mask(self, mask: Any, given: Mapping[str, Any] | None = None) -> Any:
         """Which rows real frames make, [B, T]."""
         if mask is None:
             return None
-        frames = None if given is None else given.get("input_features")
+        frames = None if given is None else given.get(self.spec.reads)
         if (
             not isinstance(mask, Tensor)
             or mask.dim() != 2
             or (frames is not None and mask.shape != frames.shape[:2])
         ):
             shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-            raise ValueError(
-                f"attention_mask must have an entry for every frame, [B, frames], but has {shape}"
-            )
+            name = list(self.inputs)[1]
+            raise ValueError(f"{name} must have an entry for every frame, [B, frames], but has {shape}")
         rows = torch.arange(self.spec.rows(mask.shape[1]), device=mask.device)
         return rows < self.spec.rows(mask.long().sum(1))[:, None]
 

@@ -33,6 +33,7 @@ class SequenceFeatureExtractor(Settings):
     """
 
     part = "feature_extractor"
+    also = ("audio_processor",)
     feature_size: int
     sampling_rate: int
     padding_side: str

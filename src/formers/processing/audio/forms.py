@@ -71,11 +71,11 @@ def _slaney(bins: int, filters: int, rate: int, high: float = 8000.0) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _kaldi(filters: int, rate: int) -> Any:
+def _kaldi(bins: int, filters: int, low: float, high: float, rate: int) -> Any:
     import torch
 
     return torch.from_numpy(
-        mel_triangles(257, filters, 20, rate // 2, rate, None, "kaldi", triangularize_in_mel_space=True)
+        mel_triangles(bins, filters, low, high, rate, None, "kaldi", triangularize_in_mel_space=True)
     )
 
 
@@ -172,7 +172,7 @@ def _banks(wave: Array, now: Settings, window: str, loudness: float = 1.0) -> An
         torch.from_numpy(window_function(400, window, periodic=False)),
         160,
         512,
-        filters=_kaldi(now["num_mel_bins"], now["sampling_rate"]),
+        filters=_kaldi(257, now["num_mel_bins"], 20, now["sampling_rate"] // 2, now["sampling_rate"]),
         dither=now.get("dither") or 0.0,
         offset=True,
         preemphasis=0.97,
@@ -366,6 +366,42 @@ def normed_mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
     return {"input_features": found.numpy(), "attention_mask": real.numpy()}
 
 
+def framed_mel(sounds: Sequence[Array], now: Settings, how: Lengths) -> Found:
+    """`audio_input_features` [B, frames, bins]: logarithms of mel bins of Kaldi's frames, none below 0.
+
+    `audio_embed_sizes` [B] says how many tokens each takes; of several sounds, `audio_attention_mask`
+    [B, frames], bool, which frames are whole.
+    """
+    import torch
+
+    hop, wide, size = now["hop_length"], now["win_length"], now["n_fft"]
+    counts = torch.tensor([len(how.cut(sound)) for sound in sounds])
+    if int(counts.min()) < wide:
+        raise BadSound(f"a sound of {int(counts.min())} samples is shorter than one frame of {wide}")
+    rows, _ = padded(sounds, how)
+    if len({len(row) for row in rows}) > 1:
+        raise BadSound("sounds of several lengths are prepared as one batch: leave padding at 'longest'")
+    device = now.get("device") or "cpu"
+    edges = now["mel_min_frequency"], now["mel_max_frequency"], now["sampling_rate"]
+    filters = _kaldi(1 + size // 2, now["feature_size"], *edges).to(device)
+    window = torch.hamming_window(wide, periodic=False, dtype=torch.float64, device=device)
+    waves_ = torch.from_numpy(np.stack(rows)).to(device) * 32768.0
+    found = magnitudes(waves_, window, hop, size, filters=filters, preemphasis=now["preemphasis"])
+    found = found.clamp(min=1.0).log().float().cpu()
+    whole = (counts - wide) // hop + 1  # [B]
+    ends = torch.arange(found.shape[1])
+    silent = (whole[:, None] <= ends) & (ends < (counts // hop - 1)[:, None])  # the frame in which one ends
+    found = found.masked_fill((silent & (counts < counts.max())[:, None])[..., None], 0.0)
+    frames = whole * now["audio_feat_stride"]
+    tokens = frames
+    for rate in (now["audio_compression_rate"], now["audio_downsample_rate"]):
+        tokens = -(-tokens // rate)
+    made = {"audio_input_features": found.numpy(), "audio_embed_sizes": tokens.numpy()}
+    if len(counts) > 1 and now["return_attention_mask"]:
+        made["audio_attention_mask"] = (ends < frames[:, None]).numpy()
+    return made
+
+
 FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "waves": waves,
     "log mel": log_mel,
@@ -376,4 +412,5 @@ FORMS: dict[str, Callable[[Sequence[Array], Settings, Lengths], Found]] = {
     "chunks": chunks,
     "mel": mel,
     "normed mel": normed_mel,
+    "framed mel": framed_mel,
 }

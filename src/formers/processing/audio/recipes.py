@@ -8,10 +8,20 @@ from typing import Any, Literal
 
 # What becomes of a sound: its wave; logarithms of mel bins above its loudest one less a range; Kaldi's filter
 # banks of one length, or of each its own; the same with several frames in a row;
+# logarithms of mel bins of whole frames, and how many tokens they take;
 # decibels of mel bins, of all of it and of crops; its wave, channel by channel, in chunks; logarithms of mel
 # bins as they are; the same with mean 0 and variance 1.
 Form = Literal[
-    "waves", "log mel", "filled banks", "banks", "stacked banks", "crops", "chunks", "mel", "normed mel"
+    "waves",
+    "log mel",
+    "filled banks",
+    "banks",
+    "stacked banks",
+    "crops",
+    "chunks",
+    "mel",
+    "normed mel",
+    "framed mel",
 ]
 
 
@@ -114,6 +124,17 @@ RECIPES: dict[str, SoundRecipe] = {
         inputs=("input_features", "attention_mask"),
         call={"padding": "longest"},
         model_types=("parakeet_ctc", "parakeet_encoder", "parakeet_rnnt", "parakeet_tdt"),
+    ),
+    "Phi4Multimodal": SoundRecipe(
+        {
+            **_numbers(80, True, hop_length=160, n_fft=512, win_length=400, preemphasis=0.97),
+            **{"audio_compression_rate": 8, "audio_downsample_rate": 1, "audio_feat_stride": 1},
+            **{"mel_min_frequency": 0, "mel_max_frequency": 7690},
+        },
+        form="framed mel",
+        inputs=("audio_input_features", "audio_embed_sizes", "audio_attention_mask"),
+        call={"padding": "longest"},
+        model_types=("phi4_multimodal",),
     ),
     "SeamlessM4T": SoundRecipe(
         _numbers(80, True, num_mel_bins=80, stride=2),
