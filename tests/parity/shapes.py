@@ -931,6 +931,10 @@ def class_names(family: Any) -> list[str]:
     return [name for name in names if hasattr(transformers, name) and name not in apart]
 
 
+# others leave the cap, or weights, out, or hide patches from those before them where none is padding
+EAGER = ("gemma2", "data2vec-vision", "phi4_multimodal_vision")
+
+
 def reference_config(model_type: str, shape: str, class_name: str) -> Any:
     """The reference's own config class, filled for one shape; no dropout, so that training compares."""
     values = dict({**SHAPES[model_type], **MORE.get(model_type, {})}[shape])
@@ -960,8 +964,7 @@ def reference_config(model_type: str, shape: str, class_name: str) -> Any:
         config.is_decoder = True
         if model_type == "big_bird":  # by blocks the reference's decoder sees what is to come
             config.attention_type = "original_full"
-    if model_type in ("gemma2", "data2vec-vision", "phi4_multimodal_vision"):
-        # others leave the cap, or weights, out, or hide patches from those before them where none is padding
+    if model_type in EAGER:
         config._attn_implementation = "eager"
     return config
 

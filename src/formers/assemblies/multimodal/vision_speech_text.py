@@ -125,7 +125,7 @@ class PictureEmbedding(nn.Module):
         maps = hidden[self.shows.layer].reshape(-1, edge, edge, hidden[0].shape[-1]).permute(0, 3, 1, 2)
         maps = self.img_processor_padding(maps) if self.shows.edge % 2 else maps
         found: Tensor = self.image_token_compression(maps).flatten(2).transpose(1, 2)
-        return found.unflatten(0, pixels.shape[:2])
+        return found.reshape(*pixels.shape[:2], *found.shape[1:])
 
 
 class SoundEmbedding(nn.Module):
