@@ -240,7 +240,7 @@ def test_a_model_that_knows_the_page_by_another_name_gets_it_in_the_pipeline(tmp
     pipe = formers.pipeline(
         "document-question-answering",
         model=model,
-        tokenizer=formers.AutoTokenizer.from_pretrained(tmp_path),
+        tokenizer=formers.AutoTokenizer.from_pretrained(tmp_path, model_max_length=60),
         image_processor=images,
         device="cpu",
     )
