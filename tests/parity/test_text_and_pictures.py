@@ -12,7 +12,7 @@ from PIL import Image
 from tokenizers import pre_tokenizers
 
 import formers
-from formers.processing.pairs import PAIRS
+from formers.processing.pairs import NAMES, PAIRS
 from parity.pictures import colours
 
 LABELS = ["a cat", "dogs that are many", "zebra"]
@@ -112,8 +112,8 @@ def test_a_folder_without_a_pair_gives_the_part_that_it_has(folder, tmp_path):
 # the reference's Pixtral cannot be asked without torchvision
 @pytest.mark.parametrize("name", [name for name in PAIRS if name != "Pixtral"])
 def test_each_processor_is_one_of_the_reference(name):
-    theirs = getattr(transformers, f"{name}Processor")
-    assert theirs.get_attributes() == list(getattr(formers, f"{name}Processor").attributes)
+    theirs, own = (getattr(package, NAMES[name]) for package in (transformers, formers))
+    assert theirs.get_attributes() == list(own.attributes)
     assert getattr(theirs, "text_kwargs", {}) == PAIRS[name].text
 
 
